@@ -1,0 +1,117 @@
+"""What every engine can do: open a shot, make the next block, and save or restore the story so far.
+
+An engine is driven by one thread. It knows nothing of clocks, commands or files. This module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from ..frames import Image, VideoSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """A memory that must stay in the context while the budget allows: a whole shot, or one frame of it.
+
+    A pinned frame takes one context slot for itself before the others are shared out; ``frame=None`` pins the first
+    frame of the shot. Pins beyond ``context_lat - 1`` are refused, so that the newest shot always keeps a slot.
+    """
+
+    shot: int
+    frame: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotPlan:
+    """Everything an engine needs to begin a shot.
+
+    Attributes:
+        shot: index in the film, from 0, without gaps.
+        caption: what this shot shows.
+        global_caption: what all shots share (characters, setting, style); may be empty.
+        seed: seed of the noise of this shot.
+        pins: memories that must stay in the context.
+        num_frames: planned length in frames, or None when open-ended. A planned length lets the engine keep only the
+            frames that later contexts can ask for; it does not end the shot.
+    """
+
+    shot: int
+    caption: str
+    global_caption: str = ""
+    seed: int = 0
+    pins: tuple[Pin, ...] = ()
+    num_frames: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Frames of one generated block.
+
+    Attributes:
+        images: one uint8 ``(height, width, 3)`` RGB array per frame, owned by the block.
+        shot, block: where it stands.
+        denoise_ms, decode_ms, context_ms: time spent in each part (context only in the first block of a shot).
+        caption_tokens: tokens of the caption in force; caption_truncated: the text encoder could not take all of it.
+        unknown_words: words of the caption that the text encoder does not know (empty for subword tokenizers).
+    """
+
+    images: tuple[Image, ...]
+    shot: int
+    block: int
+    denoise_ms: float = 0.0
+    decode_ms: float = 0.0
+    context_ms: float = 0.0
+    caption_tokens: int = 0
+    caption_truncated: bool = False
+    unknown_words: tuple[str, ...] = field(default=())
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """An executor of the model.
+
+    Attributes:
+        spec: sizes of the stream.
+        name: bundle name.
+        device: such as "cpu" or "cuda:0".
+        dtype: such as "float32".
+    """
+
+    spec: VideoSpec
+    name: str
+    device: str
+    dtype: str
+
+    def open_shot(self, plan: ShotPlan) -> None:
+        """Begin a shot. The shot before it ends where its last completed block ended.
+
+        Raises:
+            ScriptError: empty caption, or a pin that names no kept frame.
+        """
+
+    def next_block(self, *, caption: str | None = None, abort: Callable[[], bool] | None = None) -> Block:
+        """Generate the next block of the open shot.
+
+        Args:
+            caption: from this block on, the shot shows this instead; caches stay (an in-shot change).
+            abort: asked between denoising steps; when it answers True the block is abandoned.
+
+        Raises:
+            Aborted: ``abort`` answered True. The engine is as it was before the call; call again, or open a shot.
+        """
+
+    def snapshot(self) -> bytes:
+        """Story state (plans, latents, context frames; no KV cache, no weights) as a few megabytes."""
+
+    def restore(self, state: bytes) -> None:
+        """Return to a snapshot of an engine with the same bundle: the next blocks equal those that followed it.
+
+        Raises:
+            ScriptError: the bytes are no snapshot, damaged, or of another bundle.
+        """
+
+    def close(self) -> None:
+        """Free the memory; the engine cannot be used afterwards."""
