@@ -48,13 +48,13 @@ class VideoSpec:
                 raise ConfigError(f"{name}={value} is outside 1..{MAX_SIDE_PX}; use a positive multiple of {unit}")
             if value % unit:
                 low, high = value // unit * unit, (value // unit + 1) * unit
-                raise ConfigError(f"{name}={value} is not a multiple of {unit}; use {f'{low} or ' if low else ''}{high}")
+                raise ConfigError(
+                    f"{name}={value} is not a multiple of {unit}; use {f'{low} or ' if low else ''}{high}"
+                )
         if not 0 < self.fps <= 1000:
             raise ConfigError(f"fps={self.fps} is outside 0..1000; the published model uses 16")
         if self.block_lat < 1 or self.window_lat < self.block_lat or self.window_lat % self.block_lat:
-            raise ConfigError(
-                f"window_lat={self.window_lat} must be a positive multiple of block_lat={self.block_lat}"
-            )
+            raise ConfigError(f"window_lat={self.window_lat} must be a positive multiple of block_lat={self.block_lat}")
         if self.context_lat < 1:
             raise ConfigError(f"context_lat={self.context_lat} must be at least 1")
 

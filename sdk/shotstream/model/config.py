@@ -27,7 +27,18 @@ class DiTConfig:
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("dim", "ffn_dim", "freq_dim", "text_dim", "text_len", "num_heads", "num_layers", "in_dim", "out_dim", "patch"):
+        for name in (
+            "dim",
+            "ffn_dim",
+            "freq_dim",
+            "text_dim",
+            "text_len",
+            "num_heads",
+            "num_layers",
+            "in_dim",
+            "out_dim",
+            "patch",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"dit.{name}={getattr(self, name)} must be at least 1")
         if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
@@ -150,5 +161,9 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         if not 0 < self.shift <= 100:
             raise ConfigError(f"schedule.shift={self.shift} is outside 0..100")
-        if not self.steps or list(self.steps) != sorted(set(self.steps), reverse=True) or not 0 < self.steps[-1] <= self.steps[0] <= 1000:
+        if (
+            not self.steps
+            or list(self.steps) != sorted(set(self.steps), reverse=True)
+            or not 0 < self.steps[-1] <= self.steps[0] <= 1000
+        ):
             raise ConfigError(f"schedule.steps={list(self.steps)} must fall strictly within 1..1000")
