@@ -33,7 +33,7 @@ SKIES: dict[str, tuple[RGB, RGB]] = {
 DUSK_SKY: tuple[RGB, RGB] = ((108, 70, 150), (255, 162, 92))
 NIGHT_SKY: tuple[RGB, RGB] = ((14, 20, 58), (56, 72, 132))
 _SCENE_TINT = {"day": (1.0, 1.0, 1.0), "dusk": (1.0, 0.74, 0.66), "night": (0.36, 0.43, 0.68)}
-_SUBJECT_TINT = {"day": (1.0, 1.0, 1.0), "dusk": (1.0, 0.9, 0.84), "night": (0.78, 0.81, 0.96)}
+_SUBJECT_TINT = {"day": (1.0, 1.0, 1.0), "dusk": (1.0, 0.9, 0.84), "night": (0.88, 0.87, 0.98)}
 _OVERCAST: dict[str, RGB] = {"snow": (206, 214, 228), "rain": (112, 124, 146)}
 SNOW: RGB = (240, 246, 255)
 

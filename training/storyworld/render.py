@@ -28,7 +28,7 @@ WIDTH_PX, HEIGHT_PX = 160, 96
 FAR_SHARE = 0.45
 """How much slower the strip behind slides than the one in front."""
 _RIM = 2.4
-_FOCUS_Y = 52.0
+FOCUS_Y = 52.0
 _LINEAR = skia.SamplingOptions(skia.FilterMode.kLinear)
 
 
@@ -86,17 +86,17 @@ class ShotRenderer:
     def _enter_frame_space(self, canvas: skia.Canvas, camera: View) -> None:
         width_px, height_px = self._size
         canvas.translate(width_px / 2 + camera.shift[0] * self._scale, camera.shift[1] * self._scale)
-        canvas.translate(0, _FOCUS_Y * self._scale)
+        canvas.translate(0, FOCUS_Y * self._scale)
         canvas.scale(self._scale * camera.zoom, self._scale * camera.zoom)
-        canvas.translate(0, -_FOCUS_Y)
+        canvas.translate(0, -FOCUS_Y)
 
     def _draw_scenery(self, canvas: skia.Canvas, camera: View) -> None:
         canvas.drawImage(self._sky, 0, 0)
         width_px, height_px = self._size
         canvas.save()
-        canvas.translate(width_px / 2 + camera.shift[0] * self._scale, (_FOCUS_Y + camera.shift[1]) * self._scale)
+        canvas.translate(width_px / 2 + camera.shift[0] * self._scale, (FOCUS_Y + camera.shift[1]) * self._scale)
         canvas.scale(camera.zoom, camera.zoom)
-        canvas.translate(0, -_FOCUS_Y * self._scale)
+        canvas.translate(0, -FOCUS_Y * self._scale)
         for strip, share in zip(self._strips, (FAR_SHARE, 1.0), strict=True):
             left = -strip.width() / 2 - camera.scroll * share * self._scale
             matrix = skia.Matrix.Translate(left, 0)
@@ -160,9 +160,9 @@ def _bake(light: Light, framing: str, width_px: int, height_px: int) -> tuple[sk
         canvas = surface.getCanvas()
         for shift in (-1, 0, 1):
             canvas.save()
-            canvas.translate(tile_px / 2 + shift * tile_px, _FOCUS_Y * scale)
+            canvas.translate(tile_px / 2 + shift * tile_px, FOCUS_Y * scale)
             canvas.scale(tile_px / scenery.TILE, scale * zoom)
-            canvas.translate(0, -_FOCUS_Y)
+            canvas.translate(0, -FOCUS_Y)
             canvas.clipRect(skia.Rect(-scenery.TILE / 2 - 40, -100, scenery.TILE / 2 + 40, 200))
             draw(Brush(canvas), light)
             canvas.restore()

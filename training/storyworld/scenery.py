@@ -14,6 +14,8 @@ from .palette import RGB, SNOW, Light, mix
 TILE = 176.0
 HORIZON = 64.0
 BOTTOM = 140.0
+_EDGE = TILE / 2 + 1
+"""Half a strip and a little more. Nothing that stands in front may reach further right: the next repeat covers it."""
 
 
 def draw_sky(brush: Brush, light: Light, half_width: float) -> None:
@@ -47,8 +49,9 @@ def draw_sky(brush: Brush, light: Light, half_width: float) -> None:
     else:
         _stars(brush)
         brush.glow(-46, 18, 28, (190, 206, 255), 0.45)
-        brush.oval(-46, 18, 9.5, 9.5, (244, 242, 214))
-        brush.oval(-42, 15.5, 8, 8, light.sky()[0])
+        brush.oval(-46, 18, 9.5, 9.5, (250, 246, 216))
+        for x, y, size in ((-49, 15.5, 2.4), (-43, 20.5, 3.0), (-44.5, 13, 1.5)):
+            brush.oval(x, y, size, size, (226, 220, 190))
 
 
 def _stars(brush: Brush) -> None:
@@ -71,7 +74,7 @@ def _ground(brush: Brush, light: Light, back: RGB, front: RGB, top: float = HORI
     paint = skia.Paint()
     colours = [skia.Color(*light.ground(back)), skia.Color(*light.ground(front))]
     paint.setShader(skia.GradientShader.MakeLinear([skia.Point(0, top), skia.Point(0, 100)], colours))
-    brush.canvas.drawRect(skia.Rect(-TILE, top, TILE, BOTTOM), paint)
+    brush.canvas.drawRect(skia.Rect(-_EDGE, top, _EDGE, BOTTOM), paint)
 
 
 def _conifer(brush: Brush, light: Light, x: float, foot: float, size: float, green: RGB) -> None:
@@ -103,21 +106,21 @@ def _forest_far(brush: Brush, light: Light) -> None:
 
 def _forest_near(brush: Brush, light: Light) -> None:
     _ground(brush, light, (96, 158, 80), (58, 118, 62))
-    for x, size in ((-60, 78), (62, 86)):
+    for x, size in ((-60, 78), (59, 84)):
         _conifer(brush, light, x, 82, size, (34, 104, 66))
     brush.oval(-38, 76, 7, 4, light.ground((70, 140, 66)))
     brush.oval(38, 78, 8, 4.4, light.ground((70, 140, 66)))
 
 
 def _beach_far(brush: Brush, light: Light) -> None:
-    brush.box(-TILE, 50, 2 * TILE, 30, light.scene((36, 136, 206)))
-    brush.box(-TILE, 58, 2 * TILE, 22, light.scene((58, 172, 220)))
+    brush.box(-_EDGE, 50, 2 * _EDGE, 30, light.scene((36, 136, 206)))
+    brush.box(-_EDGE, 58, 2 * _EDGE, 22, light.scene((58, 172, 220)))
     brush.polygon([(36, 50), (36, 30), (52, 48)], light.scene((255, 250, 240)))
     brush.polygon([(26, 51), (54, 51), (49, 57), (31, 57)], light.scene((214, 70, 62)))
 
 
 def _beach_near(brush: Brush, light: Light) -> None:
-    brush.box(-TILE, 66, 2 * TILE, 5, light.scene((236, 250, 255)))
+    brush.box(-_EDGE, 66, 2 * _EDGE, 5, light.scene((236, 250, 255)))
     _ground(brush, light, (250, 226, 164), (236, 194, 120), top=69)
     brush.curve((-64, 84), (-62, 54), (-52, 36), 5, light.scene((150, 104, 64)))
     for x, y in ((-78, 40), (-70, 26), (-38, 24), (-26, 40), (-52, 20)):
@@ -140,7 +143,7 @@ def _city_far(brush: Brush, light: Light) -> None:
 
 
 def _city_near(brush: Brush, light: Light) -> None:
-    brush.box(-TILE, 64, 2 * TILE, 7, light.ground((176, 176, 184)))
+    brush.box(-_EDGE, 64, 2 * _EDGE, 7, light.ground((176, 176, 184)))
     _ground(brush, light, (92, 96, 110), (66, 68, 84), top=71)
     for k in range(4):
         brush.box(-82 + 44 * k, 83, 22, 3.4, light.scene((250, 226, 130)))
@@ -158,7 +161,7 @@ def _desert_far(brush: Brush, light: Light) -> None:
 
 def _desert_near(brush: Brush, light: Light) -> None:
     _ground(brush, light, (250, 204, 124), (226, 156, 82))
-    brush.oval(44, 70, 50, 8, light.ground((252, 214, 140)))
+    brush.oval(42, 70, 44, 8, light.ground((252, 214, 140)))
     green = light.scene((56, 150, 84))
     brush.line([(-58, 82), (-58, 34)], 10, green)
     brush.line([(-58, 62), (-44, 62), (-44, 46)], 7, green)
