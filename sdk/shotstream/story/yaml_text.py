@@ -10,7 +10,7 @@ import yaml
 from ..errors import ScriptError
 from .located import Key, Located
 
-_MAX_NODES = 50_000
+_MAX_NODES = 20_000
 _MAX_DEPTH = 16
 
 
