@@ -83,7 +83,8 @@ class ShotMemory:
             previous = self.length - 1
             if previous > 0 and previous % self.stride:
                 self.frames.pop(previous, None)
-            self.frames[self.length] = KeptFrame(picture)
+            # A copy: a view would keep all frames of its block alive after they are thinned out.
+            self.frames[self.length] = KeptFrame(picture.clone())
             self.length += 1
         while len(self.frames) > MAX_KEPT_FRAMES:
             self.stride *= 2

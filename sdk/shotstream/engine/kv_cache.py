@@ -2,7 +2,8 @@
 
 The context part holds keys and values of frames picked from earlier shots; the local part those of this shot's blocks.
 Attention is not causal inside what is visible, so key order does not matter: the local part fills block by block and
-then turns into a ring, and in every state the valid rows are one prefix. Nothing is cloned, joined, rolled or re-turned.
+then turns into a ring, and in every state the valid rows are one prefix. Nothing is cloned, joined, rolled or turned
+again.
 
 Keys stay turned at their absolute position for ever. While the shot fits its window, a query meets context and local
 keys at that same position. Once the window slides, the query meets the context at the position of the last window

@@ -94,8 +94,8 @@ class TinyVAEConfig:
 
     ``encoder`` is "taehv" (convolutional, as published), "linear" (one linear map per patch of
     ``time_factor`` x 8 x 8 pixels, as in the embedded bundle; a lone frame is repeated in time first) or "none".
-    ``shift`` / ``scale`` per channel turn the encoder's output into the latent that the DiT sees: ``(z - shift) / scale``;
-    empty means identity.
+    ``shift`` and ``scale`` per channel turn the encoder's output into the latent that the DiT sees:
+    ``(z - shift) / scale``; empty means identity.
     """
 
     latent_channels: int = 16

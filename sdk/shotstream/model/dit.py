@@ -1,6 +1,7 @@
 """Wan2.1 diffusion transformer: one set of layers, bidirectional or causal by the memory that is passed in.
 
-Shape legend: B batch, F latent frames, C channels, H W latent size, S tokens of a latent frame, E model size, n captions.
+Shape legend: B batch, F latent frames, C channels, H W latent size, S tokens of a latent frame, E model size,
+n captions.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def rotary_table(
         flags: shot flag of each latent frame, ``(..., F)``.
 
     Returns:
-        float32 ``(..., L, D / 2, 2)`` on the CPU, last axis (cos, sin); angles are formed in float64. Tokens are ordered
-        frame, row, column.
+        float32 ``(..., L, D / 2, 2)`` on the CPU, last axis (cos, sin); angles are formed in float64. Tokens are
+        ordered frame, row, column.
     """
     rows, columns = grid
     pairs_t, pairs_h, pairs_w = config.rope_pairs

@@ -181,8 +181,9 @@ class TinyVAE(nn.Module):
             nn.init.zeros_(last.bias)
         channels = config.latent_channels
         shift, scale = config.shift or (0.0,) * channels, config.scale or (1.0,) * channels
-        self.register_buffer("shift", torch.tensor(shift).view(channels, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(scale).view(channels, 1, 1), persistent=False)
+        # On the CPU even under a meta device: these values come from the configuration, not from a weights file.
+        self.register_buffer("shift", torch.tensor(shift, device="cpu").view(channels, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale, device="cpu").view(channels, 1, 1), persistent=False)
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Frames ``(N, 3, H, W)`` in [-1, 1], each as a video of one frame -> normalised latents ``(N, C, h, w)``.

@@ -1,4 +1,4 @@
-"""The two operations of the denoising loop, registered with ``torch.library`` as ``shotstream::*``.
+"""The operations of the hot path. The two of the denoising loop are registered with ``torch.library``.
 
 Each function checks what the tensors mean, picks an implementation, and calls it. ``reference.py`` holds the plain
 versions. Shape legend: L tokens of the call, E = N * D model size, N heads, D head size, R cache rows.
@@ -6,7 +6,9 @@ versions. Shape legend: L tokens of the call, E = N * D model size, N heads, D h
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +20,7 @@ try:
 except ImportError:  # a source tree that was not built: the plain versions serve
     _native = None  # type: ignore[assignment, unused-ignore]
 
-__all__ = ["CacheState", "cache_attention", "rope_cache_write"]
+__all__ = ["CacheState", "cache_attention", "images_from_pixels", "rope_cache_write"]
 
 
 def rope_cache_write(
@@ -63,6 +65,26 @@ def cache_attention(q_local: Tensor, q_context: Tensor, cache: Tensor, state: Te
     """
     out: Tensor = torch.ops.shotstream.cache_attention(q_local, q_context, cache, state, scale)
     return out
+
+
+def images_from_pixels(pixels: Tensor) -> NDArray[np.uint8]:
+    """Decoded frames as pictures.
+
+    Args:
+        pixels: ``(T, 3, H, W)``, any float dtype, -1..1 (values outside are clamped).
+
+    Returns:
+        uint8 ``(T, H, W, 3)`` on the host; values are truncated, not rounded, as in the published program.
+    """
+    planes = pixels.float().contiguous()
+    if not _native_takes(planes):
+        return reference.images_from_pixels(planes)
+    frames, _, height, width = planes.shape
+    images = np.empty((frames, height, width, 3), dtype=np.uint8)
+    _native.pack_rgb8_f32(
+        planes=planes.data_ptr(), rgb=images.ctypes.data, num_frames=frames, num_pixels=height * width
+    )
+    return images
 
 
 def _native_takes(*tensors: Tensor | None) -> bool:

@@ -5,7 +5,9 @@ Shape legend: L tokens of the call, E = N * D model size, N heads, D head size, 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .state import CacheState
@@ -61,3 +63,10 @@ def cache_attention(q_local: Tensor, q_context: Tensor, cache: Tensor, state: Ca
     weights = torch.softmax(logits * scale, dim=-1)
     values = torch.cat([cache[1, context], cache[1, local]]).float()
     return torch.einsum("nlr,rnd->lnd", weights, values).to(q_local.dtype)
+
+
+def images_from_pixels(pixels: Tensor) -> NDArray[np.uint8]:
+    """See :func:`shotstream.ops.images_from_pixels`."""
+    scaled = (pixels.float() * 0.5 + 0.5).clamp(0, 1) * 255
+    images: NDArray[np.uint8] = scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return images
