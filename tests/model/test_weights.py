@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
+
 from shotstream.errors import WeightsError
 from shotstream.model import weights
-from torch import nn
 
 
 @pytest.fixture
@@ -54,11 +55,22 @@ def test_meta_module_takes_the_tensors_over():
 
 def test_each_kind_of_misfit_is_named():
     net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3))
-    tensors = {"0.weight": torch.ones(2, 3), "0.bias": torch.zeros(3, dtype=torch.int32), "1.bias": torch.zeros(3), "x": torch.ones(1)}
+    tensors = {
+        "0.weight": torch.ones(2, 3),
+        "0.bias": torch.zeros(3, dtype=torch.int32),
+        "1.bias": torch.zeros(3),
+        "x": torch.ones(1),
+    }
     with pytest.raises(WeightsError) as caught:
         weights.load_strict(net, tensors, "two layers")
     message = str(caught.value)
-    for part in ("two layers", "missing: 1.weight", "unexpected: x", "0.weight is (2, 3), expected (3, 2)", "0.bias is torch.int32"):
+    for part in (
+        "two layers",
+        "missing: 1.weight",
+        "unexpected: x",
+        "0.weight is (2, 3), expected (3, 2)",
+        "0.bias is torch.int32",
+    ):
         assert part in message
 
 
