@@ -137,7 +137,7 @@ def test_csv_with_more_windows_than_shots(tmp_path):
         ("s.yaml", "shots:\n  - prompt: ''\n", ":2: shots[0]: prompt is empty"),
         ("s.yaml", "shots:\n  - prompt: a\n  - prompt: b\n    frames: 0\n", ":3: shots[1]: frames=0"),
         ("s.yaml", "shots:\n  - prompt: a\n    frames: 1000000000\n", "frames=1000000000 is outside 1..100000"),
-        ("s.yaml", "shots:\n  - {prompt: a, edits: [{at: 3, prompt: b, when: now}]}\n", "key 'when' in shots[0].edits[0]"),
+        ("s.yaml", "shots:\n  - {prompt: a, edits: [{at: 3, prompt: b, when: now}]}\n", "'when' in shots[0].edits[0]"),
         ("s.yaml", "shots:\n  - prompt: a: b: c\n", ":2: not a story in YAML"),
         ("s.yaml", "shots: [{prompt: a}]\nshots: []\n", ":2: the key 'shots' stands twice"),
         ("s.yaml", "a: &x [1]\nshots: *x\n", ":2: not a story in YAML (the alias *x is not accepted)"),
