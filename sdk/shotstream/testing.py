@@ -1,0 +1,215 @@
+"""``FakeEngine``: numbered test charts instead of a model, with scripted timing. For tests of everything around the
+engine.
+
+Each chart shows three rows of large digits (shot, block, frame of the shot) on a colour that belongs to the caption,
+so a test can read from pixels alone which frame it holds: see ``read_chart``. Also open to users as the bundle
+"test-chart".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine.protocol import Block, Pin, ShotPlan
+from .errors import Aborted, ClosedError, ScriptError
+from .frames import VideoSpec
+
+ROWS = ("shot", "block", "frame")
+NUM_DIGITS = 5
+_SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
+_FONT_HEIGHT, _FONT_WIDTH = 7, 4
+_INK = 235
+
+
+def _glyph(digit: int) -> NDArray[np.bool_]:
+    """Seven-segment digit, ``(7, 4)``."""
+    glyph = np.zeros((_FONT_HEIGHT, _FONT_WIDTH), bool)
+    columns, left, right = slice(None), slice(0, 1), slice(3, 4)
+    top, bottom = slice(0, 4), slice(3, 7)
+    areas = {"a": (slice(0, 1), columns), "d": (slice(6, 7), columns), "g": (slice(3, 4), columns)}
+    areas |= {"f": (top, left), "b": (top, right), "e": (bottom, left), "c": (bottom, right)}
+    for segment in _SEGMENTS[digit]:
+        glyph[areas[segment]] = True
+    return glyph
+
+
+_GLYPHS = np.stack([_glyph(digit) for digit in range(10)])
+
+
+def _cell_px(height_px: int, width_px: int) -> int:
+    """Size of one font pixel, so that three rows of digits with margins fit."""
+    return max(1, min(height_px // (3 * (_FONT_HEIGHT + 1) + 1), width_px // (NUM_DIGITS * (_FONT_WIDTH + 1) + 1)))
+
+
+def _colour(caption: str, seed: int) -> tuple[int, int, int]:
+    digest = hashlib.sha256(f"{seed}|{caption}".encode()).digest()
+    return digest[0] % 96, digest[1] % 96, digest[2] % 96
+
+
+def draw_chart(
+    spec: VideoSpec, *, shot: int, block: int, frame: int, caption: str = "", seed: int = 0
+) -> NDArray[np.uint8]:
+    """One test chart, uint8 ``(height, width, 3)``. Numbers are shown modulo 100000."""
+    image = np.empty((spec.height_px, spec.width_px, 3), np.uint8)
+    image[:] = _colour(caption, seed)
+    cell = _cell_px(spec.height_px, spec.width_px)
+    for row, number in enumerate((shot, block, frame)):
+        for column, char in enumerate(f"{number % 10**NUM_DIGITS:0{NUM_DIGITS}d}"):
+            top, left = (1 + row * (_FONT_HEIGHT + 1)) * cell, (1 + column * (_FONT_WIDTH + 1)) * cell
+            ink = np.kron(_GLYPHS[int(char)], np.ones((cell, cell), bool))
+            image[top : top + ink.shape[0], left : left + ink.shape[1]][ink] = _INK
+    return image
+
+
+def read_chart(image: NDArray[np.uint8]) -> dict[str, int]:
+    """The numbers on a chart, also after lossy video: ``{"shot": 0, "block": 1, "frame": 12}``."""
+    cell = _cell_px(*image.shape[:2])
+    light = image.astype(np.float32).mean(axis=2)
+    numbers = {}
+    for row, name in enumerate(ROWS):
+        text = ""
+        for column in range(NUM_DIGITS):
+            top, left = (1 + row * (_FONT_HEIGHT + 1)) * cell, (1 + column * (_FONT_WIDTH + 1)) * cell
+            area = light[top : top + _FONT_HEIGHT * cell, left : left + _FONT_WIDTH * cell]
+            cells = area.reshape(_FONT_HEIGHT, cell, _FONT_WIDTH, cell).mean(axis=(1, 3))
+            distance = np.abs(_GLYPHS.astype(int) - (cells > 160)).sum(axis=(1, 2))
+            text += str(int(distance.argmin()))
+        numbers[name] = int(text)
+    return numbers
+
+
+class FakeEngine:
+    """An ``Engine`` that draws charts.
+
+    Args:
+        spec: sizes; 160x96 by default.
+        step_ms, decode_ms: time spent in each of ``num_steps`` denoising steps, and per block after them.
+        fail_at: error to raise for a (shot, block).
+        sleep: how time is spent; ``time.sleep`` or a test's own clock.
+
+    The picture depends on seed, shot, block, frame and caption only. ``calls`` lists what was asked of it.
+    """
+
+    def __init__(
+        self,
+        spec: VideoSpec | None = None,
+        *,
+        step_ms: float = 0.0,
+        decode_ms: float = 0.0,
+        num_steps: int = 4,
+        fail_at: Mapping[tuple[int, int], Exception] | None = None,
+        unknown_words: tuple[str, ...] = (),
+        sleep: Callable[[float], None] = time.sleep,
+        name: str = "test-chart",
+    ) -> None:
+        self.spec = spec or VideoSpec(width_px=160, height_px=96)
+        self.name = name
+        self.device = "cpu"
+        self.dtype = "uint8"
+        self.closed = False
+        self.calls: list[str] = []
+        self.plans: list[ShotPlan] = []
+        self._step_s, self._decode_s, self._num_steps = step_ms / 1e3, decode_ms / 1e3, num_steps
+        self._fail_at = dict(fail_at or {})
+        self._unknown = frozenset(unknown_words)
+        self._sleep = sleep
+        self._plan: ShotPlan | None = None
+        self._caption = ""
+        self._block = 0
+        self._lengths: list[int] = []
+        self._thread: int | None = None
+
+    def open_shot(self, plan: ShotPlan) -> None:
+        self._check()
+        if not plan.caption:
+            raise ScriptError("the caption of the shot is empty; write what it shows")
+        # A shot that was opened and never got a block is replaced by the next one of the same number.
+        finished = self._lengths[: plan.shot]
+        if len(finished) < plan.shot:
+            raise ScriptError(f"shot={plan.shot} leaves a gap after {len(self._lengths)} shots; open them in order")
+        for pin in plan.pins:
+            self._check_pin(pin, finished)
+        self.calls.append(f"open {plan.shot}")
+        self.plans.append(plan)
+        self._lengths = finished
+        self._plan, self._caption, self._block = plan, plan.caption, 0
+
+    def next_block(self, *, caption: str | None = None, abort: Callable[[], bool] | None = None) -> Block:
+        self._check()
+        if self._plan is None:
+            raise ScriptError("there is no open shot; call open_shot first")
+        shot, block = self._plan.shot, self._block
+        if (shot, block) in self._fail_at:
+            raise self._fail_at[shot, block]
+        for _ in range(self._num_steps):
+            self._sleep(self._step_s)
+            if abort is not None and abort():
+                self.calls.append(f"abort {shot}/{block}")
+                raise Aborted(f"block {block} of shot {shot} was abandoned on request")
+        self._sleep(self._decode_s)
+        if caption is not None:
+            self._caption = caption
+        self.calls.append(f"block {shot}/{block}")
+        first = self.spec.frames_from_latents(block * self.spec.block_lat)
+        images = tuple(
+            draw_chart(self.spec, shot=shot, block=block, frame=first + n, caption=self._caption, seed=self._plan.seed)
+            for n in range(self.spec.frames_of_block(block))
+        )
+        self._block += 1
+        self._lengths[shot:] = [first + len(images)]
+        words = self._caption.split()
+        return Block(
+            images=images,
+            shot=shot,
+            block=block,
+            denoise_ms=self._step_s * self._num_steps * 1e3,
+            decode_ms=self._decode_s * 1e3,
+            caption_tokens=len(words),
+            unknown_words=tuple(word for word in words if word in self._unknown),
+        )
+
+    def snapshot(self) -> bytes:
+        self._check()
+        state = {
+            "plan": asdict(self._plan) if self._plan else None,
+            "caption": self._caption,
+            "block": self._block,
+            "lengths": self._lengths,
+        }
+        return b"FAKE" + json.dumps(state).encode()
+
+    def restore(self, state: bytes) -> None:
+        self._check()
+        if state[:4] != b"FAKE":
+            raise ScriptError(f"the engine state starts with {state[:4]!r}; expected a snapshot of the test chart")
+        data = json.loads(state[4:])
+        plan = data["plan"]
+        if plan is not None:
+            plan["pins"] = tuple(Pin(**pin) for pin in plan["pins"])
+        self._plan = ShotPlan(**plan) if plan else None
+        self._caption, self._block, self._lengths = data["caption"], data["block"], data["lengths"]
+        self.calls.append("restore")
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ClosedError("the engine is closed; open a new one")
+        # The protocol promises a single thread; a session that breaks that promise fails here at once.
+        self._thread = self._thread or threading.get_ident()
+        assert self._thread == threading.get_ident(), "the engine was called from a second thread"
+
+    def _check_pin(self, pin: Pin, lengths: list[int]) -> None:
+        if pin.shot >= len(lengths) or (pin.frame or 0) >= lengths[pin.shot]:
+            raise ScriptError(
+                f"pin of shot={pin.shot} frame={pin.frame} names no kept frame; shots so far have {lengths} frames"
+            )
