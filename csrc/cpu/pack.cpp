@@ -14,10 +14,10 @@ std::uint8_t byte_from_unit(float x) {
 
 void pack_rgb8_f32(const PackRgb8F32& p) {
     for (std::int64_t frame = 0; frame < p.num_frames; ++frame) {
-        const float* red = p.planes + frame * 3 * p.num_pixels;
-        const float* green = red + p.num_pixels;
-        const float* blue = green + p.num_pixels;
-        std::uint8_t* out = p.rgb + frame * 3 * p.num_pixels;
+        const float* __restrict red = p.planes + frame * 3 * p.num_pixels;
+        const float* __restrict green = red + p.num_pixels;
+        const float* __restrict blue = green + p.num_pixels;
+        std::uint8_t* __restrict out = p.rgb + frame * 3 * p.num_pixels;
         for (std::int64_t i = 0; i < p.num_pixels; ++i) {
             out[3 * i] = byte_from_unit(red[i]);
             out[3 * i + 1] = byte_from_unit(green[i]);

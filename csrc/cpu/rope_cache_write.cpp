@@ -19,8 +19,8 @@ float inverse_rms(const float* x, std::int64_t width, float eps) {
     return 1.f / std::sqrt(mean + eps);
 }
 
-void normalise_and_turn(const float* x, const float* weight, const float* table, float* y, float scale,
-                        std::int64_t num_heads, std::int64_t head_dim) {
+void normalise_and_turn(const float* __restrict x, const float* __restrict weight, const float* __restrict table,
+                        float* __restrict y, float scale, std::int64_t num_heads, std::int64_t head_dim) {
     for (std::int64_t head = 0; head < num_heads; ++head) {
         const std::int64_t base = head * head_dim;
         for (std::int64_t c = 0; c < head_dim; c += 2) {
