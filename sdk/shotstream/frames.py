@@ -23,7 +23,7 @@ class VideoSpec:
     """Geometry of a stream, in pixels, latent cells and tokens.
 
     The codec shrinks space by ``space_factor`` and time by ``time_factor``: latent frame 0 of a shot stands for
-    one frame, every further latent frame for ``time_factor`` frames (ShotStream section 3.3 / Wan2.1 VAE).
+    one frame, every further latent frame for ``time_factor`` frames (Wan2.1 VAE).
 
     Raises:
         ConfigError: a size is not positive, too large, or not a multiple of what the model can divide.

@@ -1,6 +1,6 @@
 """Which frames of past shots condition the next one, and how their encodings are kept.
 
-Dynamic sparse sampling (reference section 2.2): a budget of frames is shared out over the finished shots, the newest
+Dynamic sparse sampling (docs/model.md, "Memory"): a budget of frames is shared out over the finished shots, the newest
 taking what does not divide, and each shot gives evenly spaced frames. Pinned memories take their slots first.
 
 Shape legend: H W pixels, C channels and h w size of a latent frame.

@@ -42,7 +42,7 @@ def flag_of_shot(context_flags: list[int]) -> int:
 
 
 class ShotRollout:
-    """Few-step sampler over the dual cache (reference sections 2.5 to 2.7).
+    """Few-step sampler over the dual cache (docs/model.md, "Sampling").
 
     The clean pass of a block, which puts its final keys into the cache, runs when the next block begins: the last
     block of a shot never needs one, and a cut does not wait for it.

@@ -131,7 +131,7 @@ class CrossAttention(SelfAttention):
 
 
 class Block(nn.Module):
-    """Transformer layer: modulated self-attention, cross-attention, modulated feed-forward (reference section 1.3)."""
+    """Transformer layer: modulated self-attention, cross-attention, modulated feed-forward (docs/model.md, "The transformer")."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()

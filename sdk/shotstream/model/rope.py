@@ -5,7 +5,7 @@ Shape legend: F latent frames, L = F * rows * columns tokens, D head size.
 A token at temporal position p in shot flag s is turned, in temporal channel i, by
 ``p * 10000^(-2i / 2T) + s / 6`` rad, T being the number of temporal pairs. The second term is a *phase*: it is the same
 in every temporal channel and is not scaled by the channel's frequency, so it is no shift of position (ShotStream, RoPE
-discontinuity; reference section 1.4). Rows and columns turn by position alone.
+discontinuity). Rows and columns turn by position alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class DenoisingStep:
 
 
 class Schedule:
-    """Table of 1000 noise levels and the warped few-step list taken from it (reference section 2.7).
+    """Table of 1000 noise levels and the warped few-step list taken from it (docs/model.md, "Sampling").
 
     Attributes:
         sigmas, timesteps: float32 ``(1000,)``, falling from 1 and 1000.
