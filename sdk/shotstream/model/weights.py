@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from .config import UMT5Config
 
 Tensors = dict[str, Tensor]
 
@@ -92,3 +93,50 @@ def _listed(names: Iterable[str]) -> str:
     names = sorted(names)
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
+
+
+# ---------------------------------------------------------------- UMT5 encoder
+
+_UMT5_LAYER = {
+    "norm1.weight": "layer.0.layer_norm.weight",
+    "attn.q.weight": "layer.0.SelfAttention.q.weight",
+    "attn.k.weight": "layer.0.SelfAttention.k.weight",
+    "attn.v.weight": "layer.0.SelfAttention.v.weight",
+    "attn.o.weight": "layer.0.SelfAttention.o.weight",
+    "norm2.weight": "layer.1.layer_norm.weight",
+    "ffn.gate.0.weight": "layer.1.DenseReluDense.wi_0.weight",
+    "ffn.fc1.weight": "layer.1.DenseReluDense.wi_1.weight",
+    "ffn.fc2.weight": "layer.1.DenseReluDense.wo.weight",
+    "pos_embedding.embedding.weight": "layer.0.SelfAttention.relative_attention_bias.weight",
+}
+
+
+def umt5_names(num_layers: int) -> dict[str, str]:
+    """Published parameter names of the UMT5 encoder (242 at 24 layers), each with its name in ``transformers``."""
+    names = {"token_embedding.weight": "shared.weight"}
+    for layer in range(num_layers):
+        for ours, theirs in _UMT5_LAYER.items():
+            names[f"blocks.{layer}.{ours}"] = f"encoder.block.{layer}.{theirs}"
+    names["norm.weight"] = "encoder.final_layer_norm.weight"
+    return names
+
+
+def umt5_shapes(config: UMT5Config) -> dict[str, tuple[int, ...]]:
+    """Shape of every published parameter of the UMT5 encoder."""
+    layer = {
+        "norm1.weight": (config.dim,),
+        "attn.q.weight": (config.dim_attn, config.dim),
+        "attn.k.weight": (config.dim_attn, config.dim),
+        "attn.v.weight": (config.dim_attn, config.dim),
+        "attn.o.weight": (config.dim, config.dim_attn),
+        "norm2.weight": (config.dim,),
+        "ffn.gate.0.weight": (config.dim_ffn, config.dim),
+        "ffn.fc1.weight": (config.dim_ffn, config.dim),
+        "ffn.fc2.weight": (config.dim, config.dim_ffn),
+        "pos_embedding.embedding.weight": (config.num_buckets, config.num_heads),
+    }
+    shapes: dict[str, tuple[int, ...]] = {"token_embedding.weight": (config.vocab, config.dim)}
+    for index in range(config.num_layers):
+        shapes.update({f"blocks.{index}.{name}": shape for name, shape in layer.items()})
+    shapes["norm.weight"] = (config.dim,)
+    return shapes
