@@ -42,7 +42,9 @@ class Brush:
         self._fill.setColor(_argb(colour, alpha))
         self.canvas.drawPath(path, self._fill)
 
-    def oval(self, x: float, y: float, rx: float, ry: float, colour: RGB, *, alpha: float = 1.0, rim: bool = False) -> None:
+    def oval(
+        self, x: float, y: float, rx: float, ry: float, colour: RGB, *, alpha: float = 1.0, rim: bool = False
+    ) -> None:
         """Ellipse about (x, y)."""
         box = skia.Rect(x - rx, y - ry, x + rx, y + ry)
         if rim and self.outline:
@@ -51,9 +53,17 @@ class Brush:
         self.canvas.drawOval(box, self._fill)
 
     def box(
-        self, left: float, top: float, width: float, height: float, colour: RGB, *, round_: float = 0.0, alpha: float = 1.0,
+        self,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        colour: RGB,
+        *,
+        round_: float = 0.0,
+        alpha: float = 1.0,
         rim: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Rectangle with rounded corners."""
         rect = skia.Rect.MakeXYWH(left, top, width, height)
         if rim and self.outline:

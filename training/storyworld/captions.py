@@ -24,7 +24,7 @@ _WHO = ("species", "colour", "outfit")
 
 @dataclass(frozen=True)
 class Described:
-    """Captions of a story. ``said[k]`` maps label names to what the prompt of shot k says, ``UNSPECIFIED`` if nothing."""
+    """Captions of a story. ``said[k]``: label name -> what the prompt of shot k says, ``UNSPECIFIED`` if nothing."""
 
     global_caption: str
     shot_captions: tuple[str, ...]
@@ -63,7 +63,7 @@ def _full_name(rng: random.Random, who: Character, article: str = "a", outfit: b
     words = [rng.choice(lexicon.COLOUR_WORDS[who.colour]), rng.choice(lexicon.SPECIES_WORDS[who.species])]
     if rng.random() < 0.2:
         words.insert(0, rng.choice(lexicon.ADJECTIVES))
-    text = _a(" ".join(words)) if article == "a" else f"{article} {' '.join(words)}"
+    text = _a(" ".join(words)) if article == "a" else f"{article} {' '.join(words)}".strip()
     return f"{text} {rng.choice(lexicon.OUTFIT_WORDS[who.outfit])}" if outfit and who.outfit != "none" else text
 
 
@@ -99,7 +99,9 @@ class _Opening:
         if style < 0.3:
             text = f"Characters: {who_text}." + (f" Setting: {where}." if where else "")
         elif style < 0.55:
-            text = f"{rng.choice(('The story of', 'A film about', 'A short story about'))} {who_text}" + (f", {where}." if where else ".")
+            text = f"{rng.choice(('The story of', 'A film about', 'A short story about'))} {who_text}" + (
+                f", {where}." if where else "."
+            )
         elif style < 0.8:
             text = f"{who_text} {where}".strip() + rng.choice((". ", "; ", ", ", " "))
         else:
@@ -120,7 +122,8 @@ def _setting_words(rng: random.Random, setting: dict[str, str]) -> str:
             adjective = rng.choice(lexicon.WEATHER_ADJECTIVES[left.pop("weather")])
         elif "time" in left and rng.random() < 0.2:
             adjective = rng.choice(lexicon.TIME_ADJECTIVES[left.pop("time")])
-        parts.append(f"{preposition} {article} {adjective} {noun}".replace("  ", " "))
+        bare = rng.random() < 0.08
+        parts.append(_words(*("", "") if bare else (preposition, article), adjective, noun))
     if "time" in left:
         parts.append(rng.choice(lexicon.TIME_WORDS[left["time"]]))
     if "weather" in left:
@@ -156,7 +159,10 @@ class _ShotText:
         if "weather" in told and rng.random() < 0.2:
             weather = rng.choice(lexicon.WEATHER_SENTENCES[told.pop("weather")])
         where = _setting_words(rng, told)
-        doing = "" if silent else (verb.plural if plural else verb.singular)
+        doing = verb.plural if plural else verb.singular
+        if rng.random() < 0.2:
+            doing = f"{'are' if plural else 'is'} {verb.participle}"
+        doing = "" if silent else doing
         being = "" if silent else verb.participle
         clauses = self._arrange(framing if says_framing else "", who, doing, being, prop, where, weather, camera)
         text = self._decorate(clauses)
@@ -191,11 +197,16 @@ class _ShotText:
 
     def _decorate(self, text: str) -> str:
         rng = self.rng
+        text = text or "the same again"
         if rng.random() < 0.12:
-            text = f"{rng.choice(lexicon.FILLERS)}, {text}" if rng.random() < 0.5 else f"{text} {rng.choice(lexicon.FILLERS)}"
+            text = (
+                f"{rng.choice(lexicon.FILLERS)}, {text}"
+                if rng.random() < 0.5
+                else f"{text} {rng.choice(lexicon.FILLERS)}"
+            )
         if rng.random() < 0.3:
             text = text[0].upper() + text[1:] + "."
-        return text or "the same again"
+        return text
 
     # ------------------------------------------------------------------------------------------ who
 
@@ -233,13 +244,15 @@ class _ShotText:
         if style == "full":
             # "the red fox" leaves the outfit open, so only a worn one may follow a definite article
             article = rng.choice(("a", "the")) if who.outfit != "none" or known else "a"
+            article = "" if rng.random() < 0.08 else article
             return _full_name(rng, who, article)
         if style == "coloured":
             return _full_name(rng, who, "the", outfit=False)
         if style == "name":
             return opening.names[who]
         adjective = f"{rng.choice(lexicon.ADJECTIVES)} " if rng.random() < 0.15 else ""
-        return f"the {adjective}{rng.choice(lexicon.SPECIES_WORDS[who.species])}"
+        article = "" if rng.random() < 0.08 else "the "
+        return f"{article}{adjective}{rng.choice(lexicon.SPECIES_WORDS[who.species])}"
 
     # ------------------------------------------------------------------------------------------ the rest
 

@@ -1,8 +1,8 @@
 """The cast: eight species on one paper-doll rig.
 
-Space of a character: feet at (0, 0), top of the head near y = -96, so that one unit is a hundredth of its height. Heads are
-about (0, -68) and 60 wide: large heads keep species readable at 96 pixels. The rig draws tail, feet, body, head,
-arms, outfit in this order; species differ in shape of head, ears, face, body and tail.
+Space of a character: feet at (0, 0), top of the head near y = -96, so that one unit is a hundredth of its height.
+Heads are about (0, -68) and 60 wide: large heads keep species readable at 96 pixels. The rig draws tail, feet, body,
+head, outfit and arms in this order; species differ in shape of head, ears, face, body and tail.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Coat:
         dark = mix(base, (60, 66, 104), 0.28 if colour == "white" else 0.4)
         rim = mix(base, (28, 24, 52), 0.6 if colour == "white" else 0.66)
         tone = light.subject
-        return cls(tone(base), tone(pale), tone(dark), tone(rim), tone(INK), tone(WHITE), tone((255, 150, 165)), tone(ORANGE))
+        return cls(
+            tone(base), tone(pale), tone(dark), tone(rim), tone(INK), tone(WHITE), tone((255, 150, 165)), tone(ORANGE)
+        )
 
 
 def hand(side: int, angle: float) -> tuple[float, float]:
@@ -94,7 +96,14 @@ def _feet(brush: Brush, species: str, coat: Coat, pose: Pose) -> None:
         elif pose.seated:
             brush.oval(side * 19, -7, 12, 9, colour, rim=True)
         else:
-            brush.oval(side * (14 if species == "frog" else 11), -5 - up, 14 if species == "frog" else 10.5, 6, colour, rim=True)
+            brush.oval(
+                side * (14 if species == "frog" else 11),
+                -5 - up,
+                14 if species == "frog" else 10.5,
+                6,
+                colour,
+                rim=True,
+            )
 
 
 def _body(brush: Brush, species: str, coat: Coat) -> None:
@@ -191,7 +200,7 @@ def _cat(brush: Brush, coat: Coat, pose: Pose) -> None:
         brush.polygon([(side * 8, -22), (side * 27, -40), (side * 31, -6)], coat.base, rim=True)
         brush.polygon([(side * 15, -23), (side * 25, -33), (side * 27, -14)], coat.pink)
     brush.oval(0, 0, 34, 26, coat.base, rim=True)
-    for x, length in ((-8, 9), (0, 12), (8, 9)):  # tabby stripes
+    for x, length in ((-8.0, 9), (0.0, 12), (8.0, 9)):  # tabby stripes
         brush.line([(x + dx * 0.4, -24), (x + dx * 0.4, -24 + length)], 3.6, coat.dark)
     for side in (-1, 1):
         x = side * 14 + dx * 0.7
@@ -272,9 +281,15 @@ def _frog(brush: Brush, coat: Coat, pose: Pose) -> None:
 
 
 _HEADS = {
-    "fox": _fox, "bear": _bear, "rabbit": _rabbit, "cat": _cat, "robot": _robot, "owl": _owl, "penguin": _penguin,
+    "fox": _fox,
+    "bear": _bear,
+    "rabbit": _rabbit,
+    "cat": _cat,
+    "robot": _robot,
+    "owl": _owl,
+    "penguin": _penguin,
     "frog": _frog,
-}  # fmt: skip
+}
 
 
 # ---------------------------------------------------------------------------------------------- outfits and dreams
@@ -291,7 +306,9 @@ def _hat(brush: Brush, who: Character, light: Light) -> None:
 
 def _scarf(brush: Brush, who: Character, light: Light) -> None:
     """A thick scarf: orange, or turquoise on a warm coat."""
-    wool, stripe = ((30, 190, 196), (226, 252, 250)) if who.colour in ("red", "yellow") else ((255, 138, 36), (255, 236, 190))
+    wool, stripe = (
+        ((30, 190, 196), (226, 252, 250)) if who.colour in ("red", "yellow") else ((255, 138, 36), (255, 236, 190))
+    )
     brush.box(-26, -33, 13, 26, light.subject(wool), round_=4, rim=True)
     brush.box(-26, -17, 13, 5, light.subject(stripe))
     brush.box(-25, -46, 50, 14, light.subject(wool), round_=7, rim=True)
@@ -303,4 +320,6 @@ def _dream(brush: Brush, light: Light, phase: float) -> None:
     """A Z that drifts up from the head."""
     rise = phase % 1.0
     x, y, size = 38 + 6 * rise, -20 - 18 * rise, 6 + 4 * rise
-    brush.line([(x, y - size), (x + size * 1.4, y - size), (x, y + size), (x + size * 1.4, y + size)], 3.4, WHITE, rim=True)
+    brush.line(
+        [(x, y - size), (x + size * 1.4, y - size), (x, y + size), (x + size * 1.4, y + size)], 3.4, WHITE, rim=True
+    )

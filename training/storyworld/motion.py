@@ -20,8 +20,8 @@ _PUSH_SPEED, _PUSH_LIMIT = 0.0020, 1.30
 class Pose:
     """Posture of a character at one moment.
 
-    Arms: 0 hangs down, 90 points sideways, 150 is up. ``look`` shifts the face (x right, y down). ``stretch`` squeezes the
-    body sideways and is negative when the character is turned around.
+    Arms: 0 hangs down, 90 points sideways, 150 is up. ``look`` shifts the face (x right, y down). ``stretch``
+    squeezes the body sideways and is negative when the character is turned around.
     """
 
     x: float = 0.0
@@ -49,31 +49,72 @@ def pose(action: str, t: int) -> Pose:
     breath = 1.0 + 0.012 * s
     phase = t / PERIOD
     if action == "walks":
-        return Pose(lift=2.5 * abs(s), tilt=4 + 3 * s, look=(8, 0), arm_left=30 + 22 * s, arm_right=30 - 22 * s,
-                    foot_left=9 * max(s, 0), foot_right=9 * max(-s, 0), phase=phase)  # fmt: skip
+        return Pose(
+            lift=2.5 * abs(s),
+            tilt=4 + 3 * s,
+            look=(8, 0),
+            arm_left=30 + 22 * s,
+            arm_right=30 - 22 * s,
+            foot_left=9 * max(s, 0),
+            foot_right=9 * max(-s, 0),
+            phase=phase,
+        )
     if action == "runs":
-        return Pose(lift=7 * abs(s2), tilt=14 + 3 * s2, look=(10, 0), arm_left=72 + 30 * s2, arm_right=72 - 30 * s2,
-                    foot_left=17 * max(s2, 0), foot_right=17 * max(-s2, 0), phase=phase)  # fmt: skip
+        return Pose(
+            lift=7 * abs(s2),
+            tilt=14 + 3 * s2,
+            look=(10, 0),
+            arm_left=72 + 30 * s2,
+            arm_right=72 - 30 * s2,
+            foot_left=17 * max(s2, 0),
+            foot_right=17 * max(-s2, 0),
+            phase=phase,
+        )
     if action == "jumps":
         up = max(0.0, math.sin(math.pi * (t % PERIOD) / 16)) if t % PERIOD < 16 else 0.0
         squash = 0.0 if t % PERIOD < 16 else math.sin(math.pi * (t % PERIOD - 16) / 8)
-        return Pose(lift=30 * up, height=1 - 0.14 * squash, arm_left=40 + 95 * up, arm_right=40 + 95 * up,
-                    foot_left=-4 * up, foot_right=-4 * up, look=(0, -3 * up), phase=phase)  # fmt: skip
+        return Pose(
+            lift=30 * up,
+            height=1 - 0.14 * squash,
+            arm_left=40 + 95 * up,
+            arm_right=40 + 95 * up,
+            foot_left=-4 * up,
+            foot_right=-4 * up,
+            look=(0, -3 * up),
+            phase=phase,
+        )
     if action == "waves":
         return Pose(height=breath, arm_left=138 + 24 * s2, tilt=-2, head_tilt=-4, phase=phase)
     if action == "looks up":
         return Pose(height=breath, head_tilt=3 * s, look=(0, -12), arm_left=38, arm_right=38, phase=phase)
     if action == "dances":
-        return Pose(x=5 * s, lift=4 * abs(s), tilt=13 * s, head_tilt=-8 * s, arm_left=100 + 45 * s,
-                    arm_right=100 - 45 * s, foot_left=8 * max(s, 0), foot_right=8 * max(-s, 0), phase=phase)  # fmt: skip
+        return Pose(
+            x=5 * s,
+            lift=4 * abs(s),
+            tilt=13 * s,
+            head_tilt=-8 * s,
+            arm_left=100 + 45 * s,
+            arm_right=100 - 45 * s,
+            foot_left=8 * max(s, 0),
+            foot_right=8 * max(-s, 0),
+            phase=phase,
+        )
     if action == "sits":
         return Pose(height=breath, seated=True, arm_left=14, arm_right=14, head_tilt=2 * s, phase=phase)
     if action == "spins":
         squeeze = math.copysign(max(abs(c), 0.12), c)
         return Pose(lift=3 * abs(s), stretch=squeeze, arm_left=88, arm_right=88, phase=phase)
     if action == "sleeps":
-        return Pose(height=1 + 0.025 * s, seated=True, asleep=True, head_tilt=13, head_drop=5 + 1.5 * s,
-                    arm_left=10, arm_right=10, phase=phase)  # fmt: skip
+        return Pose(
+            height=1 + 0.025 * s,
+            seated=True,
+            asleep=True,
+            head_tilt=13,
+            head_drop=5 + 1.5 * s,
+            arm_left=10,
+            arm_right=10,
+            phase=phase,
+        )
     return Pose(height=breath, phase=phase)
 
 

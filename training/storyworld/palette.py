@@ -76,7 +76,11 @@ class Light:
         if self.place == "moon":
             if self.time == "dusk":
                 return mix(top, (74, 30, 84), 0.6), mix(bottom, (196, 92, 110), 0.55)
-            return (top, bottom) if self.time == "night" else (mix(top, (30, 40, 96), 0.6), mix(bottom, (96, 104, 176), 0.6))
+            return (
+                (top, bottom)
+                if self.time == "night"
+                else (mix(top, (30, 40, 96), 0.6), mix(bottom, (96, 104, 176), 0.6))
+            )
         if self.time == "dusk":
             top, bottom = DUSK_SKY
         elif self.time == "night":

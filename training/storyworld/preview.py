@@ -32,7 +32,7 @@ def _pick(values: tuple[str, ...], k: int) -> str:
 
 
 def sheet_shots() -> list[list[Shot]]:
-    """Rows of shots that together show every species, colour, outfit, place, time, weather, framing, action and prop."""
+    """Rows of shots that together show everything there is in the world."""
     rows = []
     for framing, pair in (("medium", False), ("close", False), ("wide", False), ("medium", True)):
         for half in range(2):
@@ -44,9 +44,17 @@ def sheet_shots() -> list[list[Shot]]:
                 place = _pick(PLACES, k + 2 * half)
                 weather = "clear" if place == "moon" else _pick(WEATHERS, k // 3)
                 shot = Shot(
-                    place, (first, second) if pair else (first,), _pick(TIMES, k // 2), weather, framing, "static",
-                    _pick(ACTIONS, k), _pick(PROPS, k), 81, k,
-                )  # fmt: skip
+                    place,
+                    (first, second) if pair else (first,),
+                    _pick(TIMES, k // 2),
+                    weather,
+                    framing,
+                    "static",
+                    _pick(ACTIONS, k),
+                    _pick(PROPS, k),
+                    81,
+                    k,
+                )
                 row.append(shot)
             rows.append(row)
     return rows

@@ -19,7 +19,8 @@ def draw_prop(brush: Brush, prop: str, light: Light, x: float, y: float, phase: 
         for start in (0, 120, 240):
             a, b = math.radians(start), math.radians(start + 60)
             wedge = [(x + 4, y - 8)] + [
-                (x + 4 + 15 * math.cos(a + (b - a) * k / 4), y - 8 + 15 * math.sin(a + (b - a) * k / 4)) for k in range(5)
+                (x + 4 + 15 * math.cos(a + (b - a) * k / 4), y - 8 + 15 * math.sin(a + (b - a) * k / 4))
+                for k in range(5)
             ]
             brush.polygon(wedge, tone(((236, 64, 70), (54, 130, 236), (252, 206, 60))[start // 120]))
     elif prop == "lantern":
@@ -33,7 +34,9 @@ def draw_prop(brush: Brush, prop: str, light: Light, x: float, y: float, phase: 
         brush.line([(x, y + 6), (x + 5, y - 18)], 4, tone((60, 160, 70)), rim=True)
         for k in range(5):
             angle = 2 * math.pi * k / 5 - math.pi / 2
-            brush.oval(x + 5 + 8.5 * math.cos(angle), y - 20 + 8.5 * math.sin(angle), 7, 7, tone((255, 110, 170)), rim=True)
+            brush.oval(
+                x + 5 + 8.5 * math.cos(angle), y - 20 + 8.5 * math.sin(angle), 7, 7, tone((255, 110, 170)), rim=True
+            )
         brush.oval(x + 5, y - 20, 6.5, 6.5, tone((255, 220, 80)))
     elif prop == "balloon":
         sway = 3 * math.sin(2 * math.pi * phase)

@@ -60,7 +60,9 @@ class ShotRenderer:
         self._surface = _canvas_over(self._pixels)
         self._canvas = self._surface.getCanvas()
         self._brush = Brush(self._canvas)
-        self._cast = tuple(self._prepare(who, place) for who, place in zip(shot.subjects, subject_places(shot), strict=True))
+        self._cast = tuple(
+            self._prepare(who, place) for who, place in zip(shot.subjects, subject_places(shot), strict=True)
+        )
         self._sky, self._strips = _bake(self.light, shot.framing, width_px, height_px)
         self._still = self._bake_still() if is_still(shot.camera, shot.action) else None
 
@@ -84,8 +86,7 @@ class ShotRenderer:
         return np.ascontiguousarray(self._pixels[:, :, :3])
 
     def _enter_frame_space(self, canvas: skia.Canvas, camera: View) -> None:
-        width_px, height_px = self._size
-        canvas.translate(width_px / 2 + camera.shift[0] * self._scale, camera.shift[1] * self._scale)
+        canvas.translate(self._size[0] / 2 + camera.shift[0] * self._scale, camera.shift[1] * self._scale)
         canvas.translate(0, FOCUS_Y * self._scale)
         canvas.scale(self._scale * camera.zoom, self._scale * camera.zoom)
         canvas.translate(0, -FOCUS_Y)
@@ -117,9 +118,13 @@ class ShotRenderer:
     def _draw_subject(self, subject: _Subject, posture: Pose) -> None:
         place, canvas, unit = subject.place, self._canvas, subject.place.size / 100
         self._brush.oval(
-            place.x + posture.x * unit, place.feet_y, (34 - 0.4 * posture.lift) * unit, (6 - 0.06 * posture.lift) * unit,
-            (20, 24, 50), alpha=0.3,
-        )  # fmt: skip
+            place.x + posture.x * unit,
+            place.feet_y,
+            (34 - 0.4 * posture.lift) * unit,
+            (6 - 0.06 * posture.lift) * unit,
+            (20, 24, 50),
+            alpha=0.3,
+        )
         canvas.save()
         canvas.translate(place.x + posture.x * unit, place.feet_y - posture.lift * unit)
         canvas.scale(unit * posture.stretch, unit * posture.height)
@@ -143,7 +148,9 @@ def subject_pose(shot: Shot, who: Character, t: int) -> Pose:
 
 
 @lru_cache(maxsize=64)
-def _bake(light: Light, framing: str, width_px: int, height_px: int) -> tuple[skia.Image, tuple[skia.Image, skia.Image]]:
+def _bake(
+    light: Light, framing: str, width_px: int, height_px: int
+) -> tuple[skia.Image, tuple[skia.Image, skia.Image]]:
     """The sky picture and the two strips of a place, scaled for a framing."""
     zoom = BACKDROP_ZOOM[framing]
     scale = height_px / 100

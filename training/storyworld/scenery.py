@@ -50,12 +50,25 @@ def draw_sky(brush: Brush, light: Light, half_width: float) -> None:
         _stars(brush)
         brush.glow(-46, 18, 28, (190, 206, 255), 0.45)
         brush.oval(-46, 18, 9.5, 9.5, (250, 246, 216))
-        for x, y, size in ((-49, 15.5, 2.4), (-43, 20.5, 3.0), (-44.5, 13, 1.5)):
+        for x, y, size in ((-49.0, 15.5, 2.4), (-43, 20.5, 3.0), (-44.5, 13, 1.5)):
             brush.oval(x, y, size, size, (226, 220, 190))
 
 
 def _stars(brush: Brush) -> None:
-    spots = ((-70, 8), (-62, 34), (-26, 9), (-14, 26), (2, 6), (16, 19), (32, 7), (34, 36), (62, 8), (70, 30), (-34, 36), (-78, 22))
+    spots = (
+        (-70, 8),
+        (-62, 34),
+        (-26, 9),
+        (-14, 26),
+        (2, 6),
+        (16, 19),
+        (32, 7),
+        (34, 36),
+        (62, 8),
+        (70, 30),
+        (-34, 36),
+        (-78, 22),
+    )
     for k, (x, y) in enumerate(spots):
         brush.oval(x, y, 1.35 if k % 3 else 1.9, 1.35 if k % 3 else 1.9, (255, 252, 226))
 
@@ -84,7 +97,10 @@ def _conifer(brush: Brush, light: Light, x: float, foot: float, size: float, gre
         leaf = [(x - half, low), (x + half, low), (x, low - size * 0.42)]
         brush.polygon(leaf, light.scene(mix(green, (255, 255, 200), 0.07 * k)))
         if light.weather == "snow":
-            brush.polygon([(x - half * 0.55, low - size * 0.19), (x + half * 0.55, low - size * 0.19), (x, low - size * 0.42)], light.scene(SNOW))
+            brush.polygon(
+                [(x - half * 0.55, low - size * 0.19), (x + half * 0.55, low - size * 0.19), (x, low - size * 0.42)],
+                light.scene(SNOW),
+            )
 
 
 def _round_tree(brush: Brush, light: Light, x: float, foot: float, size: float) -> None:
@@ -131,8 +147,15 @@ def _beach_near(brush: Brush, light: Light) -> None:
 def _city_far(brush: Brush, light: Light) -> None:
     lit = light.time != "day"
     pane: RGB = (255, 222, 120) if lit else light.scene((206, 226, 244))
-    towers = ((-88, 22, 40, (112, 128, 160)), (-64, 26, 26, (146, 120, 140)), (-36, 22, 44, (100, 116, 150)),
-              (-12, 24, 34, (134, 140, 170)), (14, 22, 46, (116, 112, 146)), (38, 26, 22, (96, 120, 156)), (66, 22, 38, (140, 124, 150)))  # fmt: skip
+    towers = (
+        (-88, 22, 40, (112, 128, 160)),
+        (-64, 26, 26, (146, 120, 140)),
+        (-36, 22, 44, (100, 116, 150)),
+        (-12, 24, 34, (134, 140, 170)),
+        (14, 22, 46, (116, 112, 146)),
+        (38, 26, 22, (96, 120, 156)),
+        (66, 22, 38, (140, 124, 150)),
+    )
     for left, width, top, colour in towers:
         brush.box(left, top, width - 1.5, 70 - top, light.scene(colour))
         if light.weather == "snow":
@@ -176,7 +199,14 @@ def _mountains_far(brush: Brush, light: Light) -> None:
         brush.polygon([(x, top), (x + half, 72), (x + half * 0.2, 72)], light.scene((82, 98, 142)))
         cap = 15.0
         edge = cap / slope
-        snow = [(x - edge, top + cap), (x, top), (x + edge, top + cap), (x + edge * 0.4, top + cap - 4), (x, top + cap + 2), (x - edge * 0.4, top + cap - 4)]
+        snow = [
+            (x - edge, top + cap),
+            (x, top),
+            (x + edge, top + cap),
+            (x + edge * 0.4, top + cap - 4),
+            (x, top + cap + 2),
+            (x - edge * 0.4, top + cap - 4),
+        ]
         brush.polygon(snow, light.scene((244, 248, 255)))
 
 
@@ -195,7 +225,14 @@ def _meadow_far(brush: Brush, light: Light) -> None:
 def _meadow_near(brush: Brush, light: Light) -> None:
     _ground(brush, light, (132, 210, 92), (84, 176, 74))
     _round_tree(brush, light, 58, 80, 56)
-    for x, y, petal in ((-70, 84, (255, 96, 120)), (-54, 78, (255, 214, 70)), (-44, 90, (246, 130, 220)), (-62, 70, (255, 255, 255)), (44, 90, (255, 96, 120)), (74, 90, (255, 214, 70))):
+    for x, y, petal in (
+        (-70, 84, (255, 96, 120)),
+        (-54, 78, (255, 214, 70)),
+        (-44, 90, (246, 130, 220)),
+        (-62, 70, (255, 255, 255)),
+        (44, 90, (255, 96, 120)),
+        (74, 90, (255, 214, 70)),
+    ):
         brush.line([(x, y + 7), (x, y)], 1.8, light.scene((50, 130, 60)))
         brush.oval(x, y, 4.6, 4.6, light.scene(petal))
         brush.oval(x, y, 1.9, 1.9, light.scene((250, 180, 50)))
@@ -236,22 +273,36 @@ def _moon_near(brush: Brush, light: Light) -> None:
 
 
 _FAR = {
-    "forest": _forest_far, "beach": _beach_far, "city": _city_far, "desert": _desert_far, "mountains": _mountains_far,
-    "meadow": _meadow_far, "castle": _castle_far, "moon": _moon_far,
-}  # fmt: skip
+    "forest": _forest_far,
+    "beach": _beach_far,
+    "city": _city_far,
+    "desert": _desert_far,
+    "mountains": _mountains_far,
+    "meadow": _meadow_far,
+    "castle": _castle_far,
+    "moon": _moon_far,
+}
 _NEAR = {
-    "forest": _forest_near, "beach": _beach_near, "city": _city_near, "desert": _desert_near,
-    "mountains": _mountains_near, "meadow": _meadow_near, "castle": _castle_near, "moon": _moon_near,
-}  # fmt: skip
+    "forest": _forest_near,
+    "beach": _beach_near,
+    "city": _city_near,
+    "desert": _desert_near,
+    "mountains": _mountains_near,
+    "meadow": _meadow_near,
+    "castle": _castle_near,
+    "moon": _moon_near,
+}
 
 
 def draw_weather(brush: Brush, light: Light, t: int) -> None:
     """Falling snow or rain over the whole frame. Columns repeat, so that the picture returns every 24 frames."""
     if light.weather == "snow":
         for k in range(11):
-            x, fall = -80 + 16 * k, t * (100 / 72) + 61.8 * k
+            x, fall = -80.0 + 16 * k, t * (100 / 72) + 61.8 * k
             for row in range(3):
-                brush.oval(x + (5 if row % 2 else -3), (fall + row * 100 / 3) % 100, 1.9, 1.9, (255, 255, 255), alpha=0.95)
+                brush.oval(
+                    x + (5 if row % 2 else -3), (fall + row * 100 / 3) % 100, 1.9, 1.9, (255, 255, 255), alpha=0.95
+                )
     elif light.weather == "rain":
         for k in range(12):
             x, fall = -80 + 14.5 * k, t * (50 / 12) + 31 * k

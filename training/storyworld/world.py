@@ -90,7 +90,7 @@ class Story:
 
 
 def is_held_out(character: Character, place: str) -> bool:
-    """Whether this (species, colour, place) belongs to the test split. At most one place per species and colour does."""
+    """Whether this (species, colour, place) belongs to the test split; at most one place per species and colour."""
     code = SPECIES.index(character.species) + 2 * COLOURS.index(character.colour) + 3 * PLACES.index(place)
     return code % _HELD_OUT_ONE_IN == 3
 
