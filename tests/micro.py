@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
-from shotstream.bundle import Bundle, BundleFile
+from shotstream.bundle import Bundle, BundleFile, describe_file, write_bundle_toml
 from shotstream.engine.torch_engine import TorchEngine
 from shotstream.frames import VideoSpec
 from shotstream.model.config import DiTConfig, ScheduleConfig, TinyVAEConfig, WordTextConfig
 from shotstream.model.dit import DiT
 from shotstream.model.text_types import TextEmbedding
 from shotstream.model.tiny_vae import TinyVAE
+from shotstream.model.word_text import WordTextEncoder, build_tokenizer
 
 CHANNELS = 4
 TEXT_LEN, TEXT_DIM = 3, 8
@@ -110,3 +113,47 @@ def micro_engine(*, window_lat: int = 6, num_layers: int = 2, seed: int = 0) -> 
 def digest(images: Sequence[np.ndarray]) -> str:
     """SHA-256 over the bytes of all images."""
     return hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()
+
+
+MICRO_WORDS = ("a", "fox", "bear", "red", "blue", "forest", "snow", "wide", "shot", "close-up", ":", ",")
+
+
+def write_micro_bundle(folder: Path, seed: int = 0) -> Path:
+    """A complete bundle on disk: pocket sizes, random weights, real files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spec, config = micro_spec(), micro_config()
+    tokenizer = build_tokenizer(MICRO_WORDS)
+    text = WordTextConfig(
+        vocab=tokenizer.get_vocab_size(), dim=16, num_heads=2, num_layers=1, ffn_dim=16,
+        num_slots=TEXT_LEN, max_words=24, text_dim=TEXT_DIM,
+    )  # fmt: skip
+    vae = TinyVAEConfig(latent_channels=CHANNELS, widths=(8, 6, 6, 4), blocks_per_stage=1, encoder="linear")
+    codec = micro_codec()
+    torch.manual_seed(seed)
+    save_file(micro_dit(seed=seed).state_dict(), folder / "dit.safetensors")
+    save_file(codec.state_dict(), folder / "vae.safetensors")
+    save_file(WordTextEncoder(text, tokenizer).state_dict(), folder / "text.safetensors")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {
+        "dit": "dit.safetensors",
+        "vae": "vae.safetensors",
+        "text": "text.safetensors",
+        "tokenizer": "tokenizer.json",
+    }
+    tables = {
+        "format": 1,
+        "name": "micro",
+        "licence": "Apache-2.0",
+        "description": "random weights for tests",
+        "caption_style": "any",
+        "video": dataclasses.asdict(spec),
+        "dit": dataclasses.asdict(config),
+        "vae": {"kind": "tiny", **dataclasses.asdict(vae)},
+        "text": {"kind": "word", **dataclasses.asdict(text)},
+        "schedule": {"shift": 8.0, "steps": [1000, 740, 500, 260]},
+        "precision": {"dtype": "float32"},
+        "files": {role: describe_file(folder, name) for role, name in names.items()},
+        "card": {"recipe": "random"},
+    }
+    write_bundle_toml(folder, tables)
+    return folder

@@ -1,0 +1,165 @@
+"""Opening a bundle: what is right runs, what is wrong is refused by name, expectation and remedy."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shotstream.bundle import describe_file, embedded_bundles, load_bundle, write_bundle_toml
+from shotstream.engine.loader import open_engine, pick_device
+from shotstream.engine.protocol import ShotPlan
+from shotstream.errors import ConfigError, DeviceError, ShotstreamError, WeightsError
+from tests.micro import write_micro_bundle
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_bundle(tmp_path_factory.mktemp("bundle") / "micro")
+
+
+def changed(good: Path, to: Path, edit: Callable[[dict], None]) -> Path:
+    """A copy of a bundle whose description was edited."""
+    shutil.copytree(good, to)
+    tables = tomllib.loads((to / "bundle.toml").read_text())
+    edit(tables)
+    write_bundle_toml(to, tables)
+    return to
+
+
+def with_weights(good: Path, to: Path, edit: Callable[[dict[str, torch.Tensor]], None], role: str = "dit") -> Path:
+    """A copy of a bundle whose weights were edited, and described as they are."""
+    shutil.copytree(good, to)
+    path = to / f"{role}.safetensors"
+    tensors = load_file(path)
+    edit(tensors)
+    save_file(tensors, path)
+    tables = tomllib.loads((to / "bundle.toml").read_text())
+    tables["files"][role] = describe_file(to, path.name)
+    write_bundle_toml(to, tables)
+    return to
+
+
+def test_a_bundle_on_disk_makes_frames(good: Path) -> None:
+    bundle = load_bundle(good)
+    bundle.verify()
+    engine = open_engine(bundle, device="cpu")
+    engine.open_shot(ShotPlan(shot=0, caption="wide shot: a purple fox"))
+    block = engine.next_block()
+    assert len(block.images) == 9 and block.unknown_words == ("purple",)
+    described = bundle.describe()
+    assert described["name"] == "micro" and described["size"] == "48x32"
+
+
+def test_narrow_types_run_on_the_cpu_when_asked(good: Path) -> None:
+    engine = open_engine(load_bundle(good), device="cpu", dtype="bfloat16")
+    engine.open_shot(ShotPlan(shot=0, caption="a fox"))
+    assert engine.dtype == "bfloat16" and len(engine.next_block().images) == 9
+
+
+def test_bundles_are_found_by_name_in_the_home_folder(good: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("SHOTSTREAM_HOME", str(tmp_path))
+    shutil.copytree(good, tmp_path / "mine")
+    assert load_bundle("mine").path == tmp_path / "mine"
+    with pytest.raises(WeightsError, match="mine"):
+        load_bundle("another")
+
+
+def test_every_embedded_bundle_is_whole() -> None:
+    assert "storyworld-tiny" in embedded_bundles()
+    for name in embedded_bundles():
+        load_bundle(name).verify()
+
+
+BAD_DESCRIPTIONS: dict[str, tuple[Callable[[dict], None], type[ShotstreamError], str]] = {
+    "unknown key": (lambda t: t["video"].update(colour=1), WeightsError, "unknown key video.colour"),
+    "unknown table": (lambda t: t.update(extra={}), WeightsError, "unknown key extra"),
+    "other format": (lambda t: t.update(format=9), WeightsError, "format=9"),
+    "missing table": (lambda t: t.pop("dit"), WeightsError, r"\[dit\] is missing"),
+    "wrong type": (lambda t: t["dit"].update(dim="big"), WeightsError, r"\[dit\].*int"),
+    "size not divisible": (lambda t: t["video"].update(width_px=50), ConfigError, "width_px=50.*use 48 or 64"),
+    "other dtype": (lambda t: t["precision"].update(dtype="int4"), WeightsError, "int4"),
+    "other vae": (lambda t: t["vae"].update(kind="magic"), WeightsError, "vae.kind='magic'"),
+    "steps rise": (lambda t: t["schedule"].update(steps=[1, 2]), ConfigError, "schedule.steps"),
+    "parts disagree": (lambda t: t["dit"].update(text_dim=9), WeightsError, "must be equal"),
+    "path leaves the bundle": (lambda t: t["files"]["dit"].update(path="../x"), WeightsError, "plain name"),
+    "other size": (lambda t: t["files"]["dit"].update(bytes=3), WeightsError, "incomplete"),
+    "other hash": (lambda t: t["files"]["vae"].update(sha256="0" * 64), WeightsError, "damaged"),
+    "another architecture": (lambda t: t["dit"].update(num_layers=5), WeightsError, "missing: blocks.2"),
+    "wider network": (lambda t: t["dit"].update(ffn_dim=64), WeightsError, "wrong shape.*expected"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DESCRIPTIONS)
+def test_wrong_description_is_refused(good: Path, tmp_path: Path, case: str) -> None:
+    edit, error, message = BAD_DESCRIPTIONS[case]
+    with pytest.raises(error, match=message):
+        open_engine(load_bundle(changed(good, tmp_path / "bad", edit)), device="cpu")
+
+
+def test_damaged_files_are_refused(good: Path, tmp_path: Path) -> None:
+    for name, spoil in {
+        "truncated": lambda p: p.write_bytes(p.read_bytes()[:-100]),
+        "flipped": lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\x77"),
+        "gone": lambda p: p.unlink(),
+    }.items():
+        copy = tmp_path / name
+        shutil.copytree(good, copy)
+        spoil(copy / "dit.safetensors")
+        with pytest.raises(WeightsError, match=r"dit\.safetensors"):
+            load_bundle(copy)
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "bundle.toml").write_bytes(b"\xff not toml")
+    with pytest.raises(WeightsError, match="not a readable bundle"):
+        load_bundle(tmp_path / "text")
+    with pytest.raises(WeightsError, match=r"no bundle\.toml"):
+        load_bundle(str(tmp_path))
+
+
+def test_weights_that_do_not_fit_are_named(good: Path, tmp_path: Path) -> None:
+    renamed = with_weights(good, tmp_path / "renamed", lambda t: t.update(extra=t.pop("head.head.bias")))
+    with pytest.raises(WeightsError, match=r"missing: head\.head\.bias.*unexpected: extra"):
+        open_engine(load_bundle(renamed), device="cpu")
+    reshaped = with_weights(good, tmp_path / "reshaped", lambda t: t.update({"conv2.bias": torch.zeros(3)}), "vae")
+    with pytest.raises(WeightsError, match=r"conv2\.bias"):
+        open_engine(load_bundle(reshaped), device="cpu")
+
+
+def test_garbage_that_hashes_right_is_still_refused(good: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "garbage"
+    shutil.copytree(good, copy)
+    (copy / "tokenizer.json").write_text("{}")
+    (copy / "dit.safetensors").write_bytes(b"\x80\x02cposix\nsystem\n")
+    tables = tomllib.loads((copy / "bundle.toml").read_text())
+    for role, name in (("tokenizer", "tokenizer.json"), ("dit", "dit.safetensors")):
+        tables["files"][role] = describe_file(copy, name)
+    write_bundle_toml(copy, tables)
+    bundle = load_bundle(copy)
+    with pytest.raises(WeightsError, match="not a readable safetensors"):
+        open_engine(bundle, device="cpu")
+    shutil.copy(good / "dit.safetensors", copy / "dit.safetensors")
+    with pytest.raises(WeightsError, match="not a readable tokenizer"):
+        open_engine(bundle, device="cpu")
+
+
+@pytest.mark.parametrize(("device", "message"), [("quantum", "unknown"), ("meta", "not supported")])
+def test_impossible_devices_are_refused(device: str, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        pick_device(device)
+
+
+def test_missing_cuda_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="use device 'cpu'"):
+        pick_device("cuda")
+    assert pick_device("auto") == torch.device("cpu")
