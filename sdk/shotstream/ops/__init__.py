@@ -162,19 +162,16 @@ def _cache_attention(q_local: Tensor, q_context: Tensor, cache: Tensor, state: T
     return out.transpose(1, 2).squeeze(0).contiguous()
 
 
-torch.library.custom_op(
-    "shotstream::rope_cache_write",
-    _rope_cache_write,
-    mutates_args=("cache",),
-    schema="(Tensor? q, Tensor k, Tensor v, Tensor weight_q, Tensor weight_k, Tensor(a!) cache, Tensor table, "
-    "Tensor state, float eps) -> (Tensor, Tensor)",
+# Registered through ``Library``, not ``custom_op``: the latter imports torch's compiler on the first call, which would
+# cost the first shot more than a second.
+_library = torch.library.Library("shotstream", "DEF")
+_library.define(
+    "rope_cache_write(Tensor? q, Tensor k, Tensor v, Tensor weight_q, Tensor weight_k, Tensor(a!) cache, Tensor table, "
+    "Tensor state, float eps) -> (Tensor, Tensor)"
 )
-torch.library.custom_op(
-    "shotstream::cache_attention",
-    _cache_attention,
-    mutates_args=(),
-    schema="(Tensor q_local, Tensor q_context, Tensor cache, Tensor state, float scale) -> Tensor",
-)
+_library.define("cache_attention(Tensor q_local, Tensor q_context, Tensor cache, Tensor state, float scale) -> Tensor")
+_library.impl("rope_cache_write", _rope_cache_write, "CompositeExplicitAutograd")
+_library.impl("cache_attention", _cache_attention, "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("shotstream::rope_cache_write")
