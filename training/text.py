@@ -91,11 +91,11 @@ _TEMPERATURE = 10.0
 _PULL = 0.3
 
 
-def vocabulary() -> list[str]:
-    """Every word that captions can contain, in sorted order, after punctuation."""
+def vocabulary(num_stories: int = _VOCABULARY_STORIES) -> list[str]:
+    """Every word that captions use, found by writing many, in sorted order after punctuation."""
     splitter = build_tokenizer([])
     words: set[str] = set(_NEUTRAL_WORDS)
-    for seed in range(_VOCABULARY_STORIES):
+    for seed in range(num_stories):
         described = describe(sample_story(seed), seed)
         for text in (described.global_caption, *described.shot_captions):
             for word, _ in splitter.pre_tokenizer.pre_tokenize_str(splitter.normalizer.normalize_str(text)):

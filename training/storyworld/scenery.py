@@ -34,7 +34,7 @@ def draw_sky(brush: Brush, light: Light, half_width: float) -> None:
         return
     if light.weather != "clear":
         grey = mix(bottom, (255, 255, 255), 0.35) if light.weather == "snow" else mix(top, (30, 36, 60), 0.35)
-        for x, y, size in ((-52, 10, 13), (-20, 4, 11), (12, 8, 12), (48, 9, 14)):
+        for x, y, size in ((-52.0, 10.0, 13.0), (-20, 4, 11), (12, 8, 12), (48, 9, 14)):
             brush.oval(x, y, size * 1.7, size * 0.75, grey)
         return
     if light.time == "day":
@@ -50,7 +50,7 @@ def draw_sky(brush: Brush, light: Light, half_width: float) -> None:
         _stars(brush)
         brush.glow(-46, 18, 28, (190, 206, 255), 0.45)
         brush.oval(-46, 18, 9.5, 9.5, (250, 246, 216))
-        for x, y, size in ((-49.0, 15.5, 2.4), (-43, 20.5, 3.0), (-44.5, 13, 1.5)):
+        for x, y, size in ((-49.0, 15.5, 2.4), (-43.0, 20.5, 3.0), (-44.5, 13.0, 1.5)):
             brush.oval(x, y, size, size, (226, 220, 190))
 
 
