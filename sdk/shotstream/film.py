@@ -112,6 +112,11 @@ class Film:
         return self._session.shot
 
     @property
+    def held(self) -> bool:
+        """A hold is in force, or comes into force at the next block boundary."""
+        return self._session.held
+
+    @property
     def pins(self) -> tuple[Pin, ...]:
         return self._session.pins
 

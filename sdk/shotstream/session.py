@@ -200,6 +200,11 @@ class Session:
             return self._director.shot
 
     @property
+    def held(self) -> bool:
+        with self._changed:
+            return self._director.held
+
+    @property
     def world(self) -> str:
         with self._changed:
             return self._world

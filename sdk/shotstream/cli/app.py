@@ -1,0 +1,196 @@
+"""All commands and their options. What they do lives beside this file and in the package; imports happen when
+needed."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from ..film import DEFAULT_BUNDLE
+
+app = typer.Typer(
+    name="shotstream",
+    help="Streaming text prompts into an endless, coherent, multi-shot film.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class FrameFiles(str, enum.Enum):
+    """Whether every frame is also written as a picture."""
+
+    png = "png"
+    none = "none"
+
+
+class Dtype(str, enum.Enum):
+    """Number types of converted weights."""
+
+    bf16 = "bf16"
+    fp16 = "fp16"
+    fp32 = "fp32"
+
+
+Bundle = Annotated[str, typer.Option(help="Name or folder of a bundle; 'test-chart' needs no weights.")]
+Seed = Annotated[int, typer.Option(help="Seed of the noise.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
+Frames = Annotated[FrameFiles, typer.Option(help="Also write every frame as a PNG.")]
+StoryFile = Annotated[Path, typer.Argument(help="Story in .yaml, .json or .csv.", show_default=False)]
+# typer reads these annotations at run time, and "int | None" only from Python 3.10 on as Optional
+Row = Annotated[Optional[int], typer.Option(help="Which story of a .csv, from 0.")]  # noqa: UP045
+
+
+def _version(show: bool) -> None:
+    if show:
+        from .. import __version__
+
+        typer.echo(f"shotstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command()
+def generate(
+    story: StoryFile,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    seed: Seed = 0,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for the files; out/STORY without it.")] = None,  # noqa: UP045
+    frames: Frames = FrameFiles.none,
+    device: Device = "auto",
+    row: Row = None,
+) -> None:
+    """Make a film from a story file: film.mp4, contact.png, frames.jsonl, report.json."""
+    from .record import generate as run
+
+    run(
+        story,
+        bundle=bundle,
+        seed=seed,
+        out=out or Path("out") / story.stem,
+        frames=frames.value,
+        device=device,
+        row=row,
+    )
+
+
+@app.command()
+def demo(
+    bundle: Bundle = DEFAULT_BUNDLE,
+    seed: Seed = 7,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("out/demo"),
+    frames: Frames = FrameFiles.none,
+    device: Device = "auto",
+) -> None:
+    """Run a five-shot story, and change it twice while it runs."""
+    from .demo import demo as run
+
+    run(bundle=bundle, seed=seed, out=out, frames=frames.value, device=device)
+
+
+@app.command()
+def play(
+    story: StoryFile,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    seed: Seed = 0,
+    device: Device = "auto",
+    row: Row = None,
+    scale: Annotated[int, typer.Option(min=1, max=16, help="Window pixels per frame pixel.")] = 4,
+) -> None:
+    """Show a story live in a window (space: hold and resume, Esc: quit)."""
+    from ..film import open
+    from ..play import play as show
+    from ..play import require_pygame
+    from ..story import load_story
+
+    require_pygame()
+    parsed = load_story(story, row=row)
+    with open(bundle, seed=seed, device=device) as film:
+        film.play(parsed)
+        shown = show(film, scale=scale)
+    typer.echo(f"{shown.frames} frames shown, {shown.late} ticks without a new frame")
+
+
+@app.command()
+def info(
+    bundle: Annotated[str, typer.Argument(help="Name or folder of a bundle.")] = DEFAULT_BUNDLE,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verify: Annotated[bool, typer.Option(help="Hash every file.")] = False,
+) -> None:
+    """Describe a bundle."""
+    from ..bundle import load_bundle
+    from .tables import print_facts
+
+    loaded = load_bundle(bundle)
+    if verify:
+        loaded.verify()
+    print_facts(loaded.describe(), as_json=json)
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what this machine can run, and why not the rest."""
+    from ..doctor import diagnose
+    from .tables import print_checks
+
+    checks = diagnose()
+    print_checks(checks, as_json=json)
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    json: Annotated[Optional[Path], typer.Option(help="Also write the figures to this file.")] = None,  # noqa: UP045
+    bundle: Bundle = DEFAULT_BUNDLE,
+    seed: Seed = 0,
+    device: Device = "auto",
+    blocks: Annotated[int, typer.Option(min=4, max=100_000, help="Blocks of the throughput part.")] = 48,
+    cuts: Annotated[int, typer.Option(min=2, max=10_000, help="Cuts of each latency part.")] = 8,
+) -> None:
+    """Measure frames a second, latency of cuts, and memory."""
+    from .bench import bench as run
+    from .tables import print_facts
+
+    figures = run(bundle=bundle, seed=seed, device=device, num_blocks=blocks, num_cuts=cuts)
+    print_facts(figures, as_json=False)
+    if json is not None:
+        from ..recording import disk_errors, write_json
+
+        with disk_errors(json):
+            json.parent.mkdir(parents=True, exist_ok=True)
+            write_json(json, figures)
+
+
+@app.command()
+def convert(
+    wan: Annotated[Path, typer.Option(help="Folder of Wan2.1-T2V-1.3B as published.", show_default=False)],
+    shotstream: Annotated[Path, typer.Option(help="Student checkpoint (.pt) as published.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.", show_default=False)],
+    dtype: Annotated[Dtype, typer.Option(help="Number type of the weights.")] = Dtype.bf16,
+) -> None:
+    """Make a bundle from published Wan2.1 and ShotStream checkpoints."""
+    from .. import convert as converter
+
+    result: Any = converter.convert(wan, shotstream, out, dtype=dtype.value)
+    typer.echo(f"wrote {result or out}")
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="Name of a published model.")] = "shotstream-1.3b") -> None:
+    """Download published weights and convert them to a bundle."""
+    from .. import fetch as fetcher
+
+    result: Any = fetcher.fetch(name)
+    typer.echo(f"ready: {result}")

@@ -1,0 +1,125 @@
+"""Film to files, with a progress bar, stopping cleanly on Ctrl-C and SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from ..errors import ClosedError
+from ..film import Film, open
+from ..frames import Frame
+from ..recording import FrameFiles, Recorder, film_report
+from ..story import load_story
+
+
+def generate(
+    story: Path, *, bundle: str, seed: int, out: Path, frames: FrameFiles, device: str, row: int | None
+) -> None:
+    """``shotstream generate``."""
+    parsed = load_story(story, row=row)
+    with open(bundle, seed=seed, device=device) as film, Recorder(out, film.spec, frames=frames) as recorder:
+        film.play(parsed)
+        record(film, recorder, total=parsed.num_frames)
+    typer.echo(f"{recorder.num_frames} frames in {out}")
+
+
+class StopRequest:
+    """Which signal asked the film to stop, if any."""
+
+    number = 0
+
+    @property
+    def name(self) -> str:
+        return signal.Signals(self.number).name if self.number else ""
+
+
+@contextlib.contextmanager
+def stopping(film: Film) -> Iterator[StopRequest]:
+    """Let Ctrl-C and SIGTERM close the film instead of striking at an arbitrary line.
+
+    Frames already made are still delivered; then ``frames()`` raises ClosedError. A second signal is ignored, so that
+    the files can be finished.
+    """
+    request = StopRequest()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if not request.number:
+            request.number = number
+            # Not here: the main thread may hold the film's lock at this moment.
+            threading.Thread(target=film.close, name="shotstream-stop", daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # only the main thread may set handlers; whoever runs us elsewhere has their own
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def record(
+    film: Film, recorder: Recorder, *, total: int | None = None, on_frame: Callable[[Frame], None] | None = None
+) -> dict[str, Any]:
+    """Record all frames of ``film`` to its end and finish the files, also when stopped or failing.
+
+    Args:
+        total: frames to expect, for the progress bar.
+        on_frame: called after each frame, for live changes.
+
+    Returns:
+        what went into ``report.json``.
+
+    Raises:
+        typer.Exit: stopped by a signal; with 128 + its number.
+    """
+    stopped_by = ""
+    try:
+        with stopping(film) as request, progress(total) as advance:
+            try:
+                for frame in film.frames():
+                    recorder.add(frame)
+                    advance(frame)
+                    if on_frame is not None:
+                        on_frame(frame)
+            except ClosedError:
+                if not request.number:
+                    raise
+            except BaseException as error:
+                stopped_by = f"{type(error).__name__}: {error}"
+                raise
+            stopped_by = request.name
+            report = film_report(film, recorder=recorder, stopped_by=stopped_by)
+            recorder.close(report)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error says more than what follows from it
+            recorder.close(film_report(film, recorder=recorder, stopped_by=stopped_by))
+        raise
+    if request.number:
+        typer.echo(f"stopped by {request.name}: {recorder.num_frames} frames kept in {recorder.out_dir}", err=True)
+        raise typer.Exit(128 + request.number)
+    return report
+
+
+@contextlib.contextmanager
+def progress(total: int | None) -> Iterator[Callable[[Frame], None]]:
+    """A progress bar on a terminal, nothing elsewhere. Yields what to call with each frame."""
+    if not sys.stderr.isatty():
+        yield lambda frame: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("shot {task.fields[shot]}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total, shot=0)
+        yield lambda frame: bar.update(task, advance=1, shot=frame.shot)
