@@ -122,8 +122,18 @@ def test_version_and_help(run):
         assert command in out
 
 
-@pytest.mark.parametrize("arguments", [["--no-such-option"], ["no-such-command"], ["generate"], ["generate", "a", "b"],
-                                       ["demo", "--seed", "x"], ["demo", "--frames", "jpg"], ["bench", "--blocks", "0"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--no-such-option"],
+        ["no-such-command"],
+        ["generate"],
+        ["generate", "a", "b"],
+        ["demo", "--seed", "x"],
+        ["demo", "--frames", "jpg"],
+        ["bench", "--blocks", "0"],
+    ],
+)
 def test_unknown_options_exit_2(run, arguments):
     code, _, err = run(*arguments)
     assert code == 2 and "Traceback" not in err and err

@@ -21,8 +21,8 @@ def small(encoder: str = "taehv", seed: int = 0) -> TinyVAE:
         torch.nn.init.normal_(parameter, std=0.2)
     if codec.linear is not None:
         rows = torch.linalg.qr(torch.randn(768, 6))[0].T
-        codec.linear.weight.copy_(rows.reshape(6, 12, 8, 8))
-        codec.linear.mean.normal_(std=0.1)
+        codec.linear.set_components(rows.reshape(6, 12, 8, 8), torch.randn(12, 8, 8) * 0.1)
+        codec.linear.synthesis.add_(torch.randn_like(codec.linear.synthesis) * 0.01)
     return codec.eval().requires_grad_(False)
 
 
@@ -102,8 +102,8 @@ def test_linear_codec_starts_as_the_inverse_of_its_own_map():
     torch.manual_seed(1)
     full = TinyVAE(TinyVAEConfig(latent_channels=768, widths=(4, 4, 4, 4), blocks_per_stage=1, encoder="linear"))
     assert full.linear is not None
-    full.linear.weight.copy_(torch.linalg.qr(torch.randn(768, 768))[0].reshape(768, 12, 8, 8))
-    full.linear.mean.normal_()
+    components = torch.linalg.qr(torch.randn(768, 768))[0].reshape(768, 12, 8, 8)
+    full.linear.set_components(components, torch.randn(12, 8, 8))
     video = torch.rand(1, 5, 3, 8, 16) * 1.8 - 0.9
     with torch.no_grad():
         torch.testing.assert_close(full.decode(full.encode(video)), video, atol=1e-4, rtol=0)

@@ -7,7 +7,7 @@ import torch
 from shotstream.model.config import WordTextConfig
 from shotstream.model.word_text import WordTextEncoder, build_tokenizer
 from training.storyworld.captions import UNSPECIFIED
-from training.text import CLASSES, SUMMARIES, Prompts, Readers, accuracy, load, save, train, vocabulary
+from training.text import CLASSES, SUMMARIES, Anchor, Prompts, Readers, accuracy, load, save, train, vocabulary
 
 
 def _encoder() -> WordTextEncoder:
@@ -47,3 +47,20 @@ def test_training_learns_and_files_hold_what_was_learned(tmp_path):
 
     save(encoder, tmp_path)
     assert torch.equal(load(tmp_path).encode(prompts).emb, encoder.encode(prompts).emb)
+
+
+def test_polishing_keeps_what_the_rows_mean():
+    encoder = _encoder()
+    anchor = Anchor(encoder, seed=1, num_prompts=256)
+    before = [centre.clone() for centre in anchor.centres]
+    readers = train(encoder, steps=2, seed=0, batch=16, anchor=anchor)
+    for prototype, centre in zip(readers.prototypes, before, strict=True):
+        assert torch.equal(prototype, centre) and not prototype.requires_grad
+    assert not torch.equal(encoder.slots, anchor.encoder.slots), "the encoder itself must learn on"
+
+
+def test_stories_of_two_can_be_asked_for():
+    _, targets = Prompts(4, pair_share=1.0).batch(300)
+    _, plain = Prompts(4).batch(300)
+    second = list(CLASSES).index("subject2_species")
+    assert (targets[:, second] > 0).sum() > (plain[:, second] > 0).sum()
