@@ -4,12 +4,14 @@ Targets come from what captions really say (``storyworld.captions``). Row j is p
 class, so that paraphrases give nearly the same rows and a DiT never has to learn language. Prototypes and summary
 heads are thrown away.
 
-    python -m training.text --out DIR --steps 3000 --seed 0
+    python -m training.text --out DIR --steps 2200 --seed 0
+    python -m training.text --out DIR --resume DIR --steps 1500 --seed 10   # polish; the rows keep their meaning
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -29,7 +31,7 @@ from shotstream.model.word_text import WordTextEncoder, build_tokenizer
 
 from .storyworld.captions import UNSPECIFIED, Described, describe
 from .storyworld.labels import LABELS
-from .storyworld.world import SPLITS, sample_story
+from .storyworld.world import SPLITS, Story, sample_story
 
 WEIGHTS_FILE, TOKENIZER_FILE = "text.safetensors", "tokenizer.json"
 CLASSES = {name: (*values, UNSPECIFIED) for name, values in LABELS.items()}
@@ -104,9 +106,13 @@ def vocabulary(num_stories: int = _VOCABULARY_STORIES) -> list[str]:
 
 
 class Prompts:
-    """An endless stream of prompts with the class numbers they say."""
+    """An endless stream of prompts with the class numbers they say.
 
-    def __init__(self, seed: int, split: str = "train") -> None:
+    ``pair_share`` of the stories are drawn again until they have two characters: who is who is the hardest part.
+    """
+
+    def __init__(self, seed: int, split: str = "train", *, pair_share: float = 0.0) -> None:
+        self._pair_share = pair_share
         if split not in SPLITS:
             raise ValueError(f"split={split!r} must be one of {', '.join(SPLITS)}")
         self._rng, self._split = random.Random(seed), split
@@ -116,12 +122,19 @@ class Prompts:
         prompts: list[str] = []
         targets: list[list[int]] = []
         while len(prompts) < size:
-            story = sample_story(self._rng.randrange(2**31), self._split)
+            story = self._story()
             described = describe(story, self._rng.randrange(2**31))
             for k in range(len(story.shots)):
                 prompts.append(self._strew(described.prompt(k)))
                 targets.append(classes_said(described, k))
         return prompts[:size], torch.tensor(targets[:size])
+
+    def _story(self) -> Story:
+        wants_pair = self._rng.random() < self._pair_share
+        while True:
+            story = sample_story(self._rng.randrange(2**31), self._split)
+            if not wants_pair or len(story.characters) == 2:
+                return story
 
     def _strew(self, prompt: str) -> str:
         """Put up to three neutral words into a quarter of the prompts."""
@@ -171,10 +184,48 @@ class Readers(nn.Module):
         return total
 
 
+class Anchor:
+    """A trained encoder whose rows must keep their meaning, because a DiT was trained on them."""
+
+    def __init__(self, encoder: WordTextEncoder, *, seed: int, num_prompts: int = 3072) -> None:
+        self.encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.centres = self._class_means(Prompts(seed), num_prompts)
+
+    @torch.no_grad()
+    def _class_means(self, stream: Prompts, num_prompts: int) -> list[Tensor]:
+        """Mean row of every class of every labelled slot; zeros for a class that never occurs."""
+        batches = [stream.batch(256) for _ in range(-(-num_prompts // 256))]
+        rows = torch.cat([self.encoder.encode(prompts).emb for prompts, _ in batches])
+        targets = torch.cat([target for _, target in batches])
+        means = []
+        for slot, classes in enumerate(CLASSES.values()):
+            member = F.one_hot(targets[:, slot], len(classes)).float()
+            means.append(member.T @ rows[:, slot] / member.sum(0).clamp_min(1)[:, None])
+        return means
+
+    @torch.no_grad()
+    def freeze_prototypes(self, readers: Readers) -> None:
+        """Make the mean rows the prototypes, for good."""
+        for prototype, centre in zip(readers.prototypes, self.centres, strict=True):
+            prototype.copy_(centre)
+            prototype.requires_grad_(False)
+
+    def summary_loss(self, readers: Readers, rows: Tensor, ids: Tensor, valid: Tensor, targets: Tensor) -> Tensor:
+        """Squared distance of the summary rows from the anchor's, over prompts that the anchor reads rightly."""
+        with torch.no_grad():
+            old = self.encoder(ids, valid)
+            wrong = [logits.argmax(1) != targets[:, slot] for slot, logits in enumerate(readers.logits(old))]
+            right = (~torch.stack(wrong).any(0)).float()
+        error = (rows[:, len(CLASSES) :] - old[:, len(CLASSES) :]).square().mean((1, 2))
+        return (error * right).sum() / right.sum().clamp_min(1)
+
+
 @torch.no_grad()
-def accuracy(encoder: WordTextEncoder, readers: Readers, count: int, seed: int) -> dict[str, float]:
+def accuracy(
+    encoder: WordTextEncoder, readers: Readers, count: int, seed: int, *, pair_share: float = 0.0
+) -> dict[str, float]:
     """Share of prompts of the test split whose fact each slot says rightly, per label."""
-    stream = Prompts(seed, "test")
+    stream = Prompts(seed, "test", pair_share=pair_share)
     right = torch.zeros(len(CLASSES))
     for _ in range(-(-count // 256)):
         prompts, targets = stream.batch(256)
@@ -184,19 +235,35 @@ def accuracy(encoder: WordTextEncoder, readers: Readers, count: int, seed: int) 
     return {name: float(right[slot]) / total for slot, name in enumerate(CLASSES)}
 
 
-def train(encoder: WordTextEncoder, *, steps: int, seed: int, batch: int = 64, log_every: int = 100) -> Readers:
-    """Train in place and return the readers. Peak learning rate 2e-3, warm-up, cosine to zero."""
+def train(
+    encoder: WordTextEncoder,
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 64,
+    log_every: int = 100,
+    anchor: Anchor | None = None,
+) -> Readers:
+    """Train in place and return the readers. Peak learning rate 2e-3, warm-up, cosine to zero.
+
+    With an ``anchor`` the rows of every class stay where they are; only the reading of prompts improves.
+    """
     torch.manual_seed(seed)
     readers = Readers(encoder.config.text_dim)
-    parameters = [*encoder.parameters(), *readers.parameters()]
+    if anchor is not None:
+        anchor.freeze_prototypes(readers)
+    parameters = [p for p in (*encoder.parameters(), *readers.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(steps, 2), pct_start=0.08)
-    stream = Prompts(seed + 1)
+    stream = Prompts(seed + 1, pair_share=0.7 if anchor else 0.0)
     began = time.perf_counter()
     for step in range(1, steps + 1):
         prompts, targets = stream.batch(batch)
         ids, valid, _ = encoder.tokenize(prompts)
-        loss = readers.loss(encoder(ids, valid), targets)
+        rows = encoder(ids, valid)
+        loss = readers.loss(rows, targets)
+        if anchor is not None:
+            loss = loss + len(SUMMARIES) * anchor.summary_loss(readers, rows, ids, valid, targets)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -228,15 +295,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for text.safetensors and tokenizer.json")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, help="polish the encoder in this folder; its rows keep their meaning")
     options = parser.parse_args(arguments)
-    torch.manual_seed(options.seed)
-    tokenizer = build_tokenizer(vocabulary())
-    config = WordTextConfig(vocab=tokenizer.get_vocab_size(), num_slots=len(CLASSES) + len(SUMMARIES))
-    encoder = WordTextEncoder(config, tokenizer)
-    print(f"{config.vocab} words, {sum(p.numel() for p in encoder.parameters())} parameters")
-    readers = train(encoder, steps=options.steps, seed=options.seed)
-    for name, share in accuracy(encoder.eval(), readers, 4096, options.seed + 2).items():
-        print(f"held-out {name:18s} {share:.4f}")
+    anchor = None
+    if options.resume:
+        encoder = load(options.resume)
+        anchor = Anchor(encoder, seed=options.seed + 3)
+    else:
+        torch.manual_seed(options.seed)
+        tokenizer = build_tokenizer(vocabulary())
+        config = WordTextConfig(vocab=tokenizer.get_vocab_size(), num_slots=len(CLASSES) + len(SUMMARIES))
+        encoder = WordTextEncoder(config, tokenizer)
+    print(f"{encoder.config.vocab} words, {sum(p.numel() for p in encoder.parameters())} parameters")
+    readers = train(encoder, steps=options.steps, seed=options.seed, anchor=anchor)
+    plain = accuracy(encoder.eval(), readers, 4096, options.seed + 2)
+    pairs = accuracy(encoder, readers, 2048, options.seed + 2, pair_share=1.0)
+    for name in CLASSES:
+        print(f"held-out {name:18s} {plain[name]:.4f}   stories of two {pairs[name]:.4f}")
     save(encoder, options.out)
     print(f"wrote {options.out}")
 
