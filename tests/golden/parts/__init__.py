@@ -1,0 +1,1 @@
+"""One module per recorded part; each yields the cases that ``check.py`` prints."""
