@@ -15,14 +15,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from .engine.protocol import Block, Engine, Pin, ShotPlan
 from .errors import Aborted, ClosedError, ScriptError
 from .frames import Frame, Image
 from .receipts import Receipt, State
-from .story.checkpoint import FilmState, SavedFrame, pack, pack_pixels, unpack, unpack_pixels
 from .story.director import Director, Step
 from .story.shot import Cut
+
+if TYPE_CHECKING:
+    from .story.checkpoint import FilmState, SavedFrame
 
 log = logging.getLogger("shotstream.session")
 
@@ -310,6 +313,8 @@ class Session:
 
     def restore(self, data: bytes) -> None:
         """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped."""
+        from .story.checkpoint import unpack
+
         state = unpack(data)
         mine = (self.bundle, self.spec.width_px, self.spec.height_px)
         theirs = (state.bundle, state.width_px, state.height_px)
@@ -334,6 +339,8 @@ class Session:
 
     def _snapshot(self) -> bytes:
         import numpy as np
+
+        from .story.checkpoint import FilmState, SavedFrame, pack, pack_pixels
 
         with self._changed:
             untaken = [*self._taking, *(frame for block in self._blocks for frame in block)]
@@ -363,6 +370,8 @@ class Session:
 
     def _restore(self, state: FilmState) -> None:
         import numpy as np
+
+        from .story.checkpoint import unpack_pixels
 
         height, width = self.spec.height_px, self.spec.width_px
         images = [

@@ -32,6 +32,7 @@ from ..errors import ScriptError
 from .limits import DEFAULT_SHOT_FRAMES
 from .located import Located
 from .shot import MAX_SHOTS, PromptEdit, Shot, Story
+from .yaml_text import read_yaml
 
 MAX_FILE_BYTES = 1_000_000
 _CSV_COLUMNS = ("json_path", "frame_number", "shot_num_from_caption", "video_path")
@@ -62,16 +63,8 @@ _KEYS = {
 }
 
 
-def load_story(path: str | PathLike[str], *, row: int | None = None) -> Story:
-    """Read a story file; the ending says which kind: .yaml .yml .json .csv.
-
-    Args:
-        path: the file.
-        row: for a CSV with several stories, which one, from 0.
-
-    Raises:
-        ScriptError: the file cannot be read or holds something else; the message names file, place, value and remedy.
-    """
+def read_story(path: str | PathLike[str], *, row: int | None = None) -> Story:
+    """See ``story.load_story``."""
     file = Path(path)
     kind = file.suffix.lower()
     if row is not None and kind != ".csv":
@@ -79,8 +72,6 @@ def load_story(path: str | PathLike[str], *, row: int | None = None) -> Story:
             f"{file}: row={row} is for .csv files; this is {kind or 'a file without ending'}; leave it out"
         )
     if kind in (".yaml", ".yml"):
-        from .yaml_text import read_yaml  # PyYAML is slow to import
-
         return _story_from_tree(file, read_yaml(_read(file), str(file)))
     if kind == ".json":
         data = _read_json(file)
