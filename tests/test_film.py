@@ -141,6 +141,7 @@ def test_words_the_bundle_does_not_know_are_reported():
     with ss.open(engine=FakeEngine(unknown_words=("zebra",))) as film:
         receipt = film.cut("a zebra", frames=1)
         list(film.frames())
+        assert film.stats().notes == ["shot 0: words the bundle does not know: zebra"]
     assert "zebra" in receipt.note
 
 
@@ -185,6 +186,17 @@ def test_world_applies_to_the_shots_opened_after_it():
         film.cut("b")
         list(film.frames(count=10))
     assert [plan.global_caption for plan in engine.plans] == ["day", "night"]
+
+
+def test_two_stories_keep_their_worlds():
+    engine = FakeEngine()
+    with ss.open(engine=engine) as film:
+        for world in ("sea", "sky"):
+            film.play(ss.Story(world=world, shots=(ss.Shot(prompt="a", frames=9), ss.Shot(prompt="b", frames=9))))
+        film.play(ss.Story(shots=(ss.Shot(prompt="c", frames=9),)))
+        list(film.frames())
+        assert film.global_caption == "sky"
+    assert [plan.global_caption for plan in engine.plans] == ["sea", "sea", "sky", "sky", "sky"]
 
 
 def test_pins_reach_the_next_shot():

@@ -146,9 +146,9 @@ class Film:
 
     def play(self, story: Story) -> list[Receipt]:
         """Queue all shots of a story, each at the end of the one before, under the story's global caption if any."""
-        if story.global_caption:
-            self._session.set_world(story.global_caption)
-        return [self._session.cut(Cut(shot=shot, when="shot_end")) for shot in story.shots]
+        worlds = [story.global_caption or None] + [None] * (len(story.shots) - 1)
+        cuts = [Cut(shot=shot, when="shot_end", world=world) for shot, world in zip(story.shots, worlds, strict=True)]
+        return [self._session.cut(cut) for cut in cuts]
 
     def prompt(self, text: str) -> Receipt:
         """Change the words of the shot on screen (or of the cut that is about to open) without a cut.

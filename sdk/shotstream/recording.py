@@ -285,6 +285,7 @@ def film_report(film: Film, *, recorder: Recorder | None = None, stopped_by: str
         "blocks_aborted": stats.blocks_aborted,
         "rss_mb": rounded(peak_rss_mb()),
         "seed": film.seed,
+        "notes": stats.notes,
         "complete": not stopped_by,
         "stopped_by": stopped_by or None,
         "versions": versions(),

@@ -31,6 +31,7 @@ log = logging.getLogger("shotstream.session")
 
 JOIN_TIMEOUT_S = 60.0
 _KEPT_TIMES = 4096
+_KEPT_NOTES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,10 @@ class BlockTimes:
 
 @dataclass(kw_only=True)
 class SessionStats:
-    """Counters since the start; the lists keep the latest few thousand entries."""
+    """Counters since the start; the lists of times keep the latest few thousand entries.
+
+    ``notes`` says once per shot which of its words were lost: not known to the bundle, or beyond what it takes.
+    """
 
     blocks_made: int = 0
     blocks_aborted: int = 0
@@ -57,6 +61,7 @@ class SessionStats:
     first_command_at: float | None = None
     first_frame_at: float | None = None
     last_frame_at: float | None = None
+    notes: list[str] = field(default_factory=list)
     blocks: deque[BlockTimes] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
     cut_to_frame_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
 
@@ -68,7 +73,9 @@ class SessionStats:
         return (self.first_frame_at - self.first_command_at) * 1e3
 
     def copy(self) -> SessionStats:
-        return replace(self, blocks=self.blocks.copy(), cut_to_frame_ms=self.cut_to_frame_ms.copy())
+        return replace(
+            self, notes=self.notes.copy(), blocks=self.blocks.copy(), cut_to_frame_ms=self.cut_to_frame_ms.copy()
+        )
 
 
 class Session:
@@ -464,13 +471,15 @@ class Session:
         began = time.perf_counter()
         if step.opens is not None:
             with self._changed:
+                if step.opens.world is not None:
+                    self._world = step.opens.world
                 plan = ShotPlan(
                     shot=step.shot,
-                    caption=step.opens.prompt,
+                    caption=step.opens.shot.prompt,
                     global_caption=self._world,
                     seed=self.seed if step.seed is None else step.seed,
                     pins=tuple(self._pins),
-                    num_frames=step.opens.frames,
+                    num_frames=step.opens.shot.frames,
                 )
             try:
                 self._engine.open_shot(plan)
@@ -524,6 +533,7 @@ class Session:
                 )
             )
         note = _note_on_words(block)
+        self._remember(f"shot {step.shot}: {note}" if note else "")
         for command in step.commands:
             self._move(command, "generated", frame=frames[0].index, note=note)
         self._stats.blocks_made += 1
@@ -541,6 +551,10 @@ class Session:
         )
         self._blocks.append(frames)
         self._changed.notify_all()
+
+    def _remember(self, note: str) -> None:
+        if note and note not in self._stats.notes and len(self._stats.notes) < _KEPT_NOTES:
+            self._stats.notes.append(note)
 
     def _do(self, job: Callable[[], object], future: Future[object]) -> None:
         try:

@@ -67,6 +67,14 @@ def test_generate_names_its_folder_after_the_story(run, story, tmp_path):
     assert len(list((tmp_path / "out/story/frames").iterdir())) == 30
 
 
+def test_words_that_were_lost_are_named(run, story, tmp_path, monkeypatch):
+    engine = FakeEngine(unknown_words=("sits",))
+    monkeypatch.setattr("shotstream.film._make_engine", lambda bundle, device: engine)
+    code, _, err = run("generate", story, "--out", "made")
+    assert (code, err) == (0, "note: shot 1: words the bundle does not know: sits\n")
+    assert json.loads((tmp_path / "made/report.json").read_text())["notes"] == [err[6:-1]]
+
+
 def test_generate_takes_a_row_of_a_csv(run, tmp_path):
     (tmp_path / "01.json").write_text(json.dumps({"global_caption": "", "shot1": "a", "shot2": "b"}))
     (tmp_path / "set.csv").write_text('json_path,frame_number\n01.json,"[[0,5]]"\n01.json,"[[0,5],[5,9]]"\n')

@@ -87,8 +87,10 @@ def _throughput(film: Film, num_blocks: int) -> dict[str, Any]:
     before = film.stats().blocks_made
     began, count, blocks = time.perf_counter(), 0, 0
     last = (frame.shot, frame.block)
+    shots = {frame.shot}
     for frame in frames:
         count += 1
+        shots.add(frame.shot)
         if (frame.shot, frame.block) != last:
             last, blocks = (frame.shot, frame.block), blocks + 1
             if blocks >= num_blocks:
@@ -103,7 +105,7 @@ def _throughput(film: Film, num_blocks: int) -> dict[str, Any]:
         "fps": rounded(count / elapsed_s),
         "frames": count,
         "blocks": blocks,
-        "shots": blocks / per_shot if per_shot else 0,
+        "shots": len(shots),
         "elapsed_s": rounded(elapsed_s),
         "block_ms": {
             **percentiles(block_ms),

@@ -104,6 +104,8 @@ def record(
         with contextlib.suppress(Exception):  # the first error says more than what follows from it
             recorder.close(film_report(film, recorder=recorder, stopped_by=stopped_by))
         raise
+    for note in report["notes"]:
+        typer.echo(f"note: {note}", err=True)
     if request.number:
         typer.echo(f"stopped by {request.name}: {recorder.num_frames} frames kept in {recorder.out_dir}", err=True)
         raise typer.Exit(128 + request.number)

@@ -61,7 +61,7 @@ class Step:
 
     Attributes:
         shot, block: where it stands.
-        opens: the shot to open first, or None when it is open.
+        opens: the cut whose shot is to be opened first, or None when it is open.
         caption: what the block shows; ``edited`` says that it differs from what the engine was told before.
         revision: prompt edits this shot has seen, this block included.
         seed: noise seed of the shot; None means that of the film.
@@ -70,7 +70,7 @@ class Step:
 
     shot: int
     block: int
-    opens: Shot | None
+    opens: Cut | None
     caption: str
     edited: bool
     revision: int
@@ -204,7 +204,7 @@ class Director:
         self._step = Step(
             shot=nxt.number,
             block=nxt.blocks,
-            opens=nxt.shot if opening else None,
+            opens=opening.cut if opening else None,
             caption=nxt.caption,
             edited=nxt.caption != told,
             revision=nxt.revision,

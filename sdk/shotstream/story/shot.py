@@ -71,12 +71,16 @@ class Cut:
     Attributes:
         shot: the shot to open.
         when: see ``When``.
+        world: global caption of this shot and those after it; None keeps the one in force.
     """
 
     shot: Shot
     when: When = "block"
+    world: str | None = None
 
     def __post_init__(self) -> None:
+        if self.world is not None:
+            object.__setattr__(self, "world", clean_prompt(self.world, "global caption", empty_ok=True))
         if self.when not in get_args(When):
             raise ScriptError(f"when={self.when!r} is unknown; use one of {', '.join(map(repr, get_args(When)))}")
 
