@@ -1,14 +1,17 @@
 """What users of ``shotstream.open`` rely on, against the test chart engine."""
 
 import asyncio
+import dataclasses
 import hashlib
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
 
 import shotstream as ss
+from shotstream.story.checkpoint import pack, unpack
 from shotstream.testing import FakeEngine, read_chart
 
 SPEC = ss.VideoSpec(width_px=160, height_px=96)
@@ -311,6 +314,27 @@ def test_bad_snapshots_are_refused_and_change_nothing(film):
         with pytest.raises(ss.ScriptError, match="snapshot"):
             film.restore(bad)
     assert [frame.index for frame in film.frames()] == list(range(4, 30))
+
+
+def test_snapshot_that_the_engine_refuses_changes_nothing():
+    with ss.open(engine=FakeEngine(step_ms=10)) as film:
+        film.cut("a", frames=30)
+        good = unpack(film.snapshot())
+        opening = film.cut("b", frames=9)
+        assert opening.wait("started", timeout=5)
+        with pytest.raises(ss.ScriptError, match="engine state"):
+            film.restore(pack(dataclasses.replace(good, engine=b"junk")))
+        assert [frame.shot for frame in film.frames()][-9:] == [1] * 9
+        assert opening.state == "delivered"
+
+
+def test_snapshot_with_frames_of_another_size_is_refused(film):
+    film.cut("a", frames=30).wait("generated", timeout=5)
+    state = unpack(film.snapshot())
+    for pixels in (b"", b"junk", zlib.compress(b"x" * 10), zlib.compress(bytes(SPEC.frame_bytes + 1))):
+        frame = dataclasses.replace(state.frames[0], pixels=pixels)
+        with pytest.raises(ss.ScriptError, match="a frame in the snapshot"):
+            film.restore(pack(dataclasses.replace(state, frames=[frame])))
 
 
 def test_now_gives_up_the_block_in_work():

@@ -17,10 +17,11 @@ MAY_IMPORT = {
     "model": {"ops"} | LIGHT,
     "bundle": {"model"} | LIGHT,
     "engine": {"bundle", "model", "ops"} | LIGHT,
-    "session": {"story", "receipts", "engine"} | LIGHT,
+    "stats": set(),
+    "session": {"story", "receipts", "stats", "engine"} | LIGHT,
     "testing": {"engine"} | LIGHT,
-    "film": {"session", "story", "receipts", "engine", "bundle", "testing"} | LIGHT,
-    "recording": {"film", "session", ""} | LIGHT,
+    "film": {"session", "stats", "story", "receipts", "engine", "bundle", "testing"} | LIGHT,
+    "recording": {"film", ""} | LIGHT,
     "play": {"film"} | LIGHT,
     "doctor": {"film", "bundle", "engine", "_native"} | LIGHT,
     "convert": {"bundle", "model", "engine"} | LIGHT,
@@ -34,7 +35,19 @@ MAY_IMPORT = {
 }
 """Part of the package ("" is its ``__init__``) to the parts that it may name, at any depth of a function."""
 
-WITHOUT_TORCH = {"", "__main__", "errors", "frames", "story", "receipts", "session", "film", "testing", "recording"}
+WITHOUT_TORCH = {
+    "",
+    "__main__",
+    "errors",
+    "frames",
+    "story",
+    "receipts",
+    "stats",
+    "session",
+    "film",
+    "testing",
+    "recording",
+}
 WITHOUT_TORCH |= {"play", "doctor", "cli", "bundle"}
 
 

@@ -11,7 +11,8 @@ from .engine.protocol import Engine, Pin
 from .errors import ConfigError, DeviceError, ScriptError
 from .frames import Frame, VideoSpec
 from .receipts import Receipt
-from .session import Session, SessionStats
+from .session import Session
+from .stats import SessionStats
 from .story.limits import MAX_SHOT_FRAMES, check_frames, check_seed, clean_prompt
 from .story.shot import Cut, Shot, Story, When
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from typing import Literal
 
 State = Literal["queued", "started", "generated", "delivered", "failed", "superseded"]
@@ -97,3 +98,45 @@ class Receipt:
         frame = f" at frame {self.frame}" if self.frame is not None else ""
         latency = f", {self.latency_ms:.0f} ms" if self.latency_ms is not None else ""
         return f"<Receipt {self.id} {self.kind} {self._state}{frame}{latency}>"
+
+
+class Ledger:
+    """The receipts of a film that can still change, by id. For the session, under its lock."""
+
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+        self._receipts: dict[int, Receipt] = {}
+        self._num_made = 0
+
+    def add(self, kind: str, *, when: str = "") -> Receipt:
+        """A new receipt with the next id."""
+        self._num_made += 1
+        receipt = Receipt(self._num_made, kind, changed=self._changed, when=when)
+        self._receipts[receipt.id] = receipt
+        return receipt
+
+    def forget(self, command: int) -> None:
+        """Drop a receipt that nobody was given."""
+        del self._receipts[command]
+
+    def ids(self) -> list[int]:
+        return list(self._receipts)
+
+    def receipts(self) -> tuple[Receipt, ...]:
+        return tuple(self._receipts.values())
+
+    def move(
+        self, command: int, state: State, *, frame: int | None = None, error: Exception | None = None, note: str = ""
+    ) -> Receipt | None:
+        """Move one receipt on; unknown ids (0, or of commands before a restore) are passed over."""
+        receipt = self._receipts.get(command)
+        if receipt is None:
+            return None
+        receipt.move(state, frame=frame, error=error, note=note)
+        if receipt.final:
+            del self._receipts[command]
+        return receipt
+
+    def supersede(self, commands: Iterable[int], why: str) -> None:
+        for command in commands:
+            self.move(command, "superseded", note=why)

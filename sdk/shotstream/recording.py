@@ -26,7 +26,6 @@ from typing import Any, Literal
 from .errors import CapacityError, ConfigError
 from .film import Film
 from .frames import Frame, Image, VideoSpec
-from .session import SessionStats
 
 VIDEO, CONTACT, FRAMES, REPORT = "film.mp4", "contact.png", "frames.jsonl", "report.json"
 PNG_FOLDER = "frames"
@@ -290,12 +289,6 @@ def film_report(film: Film, *, recorder: Recorder | None = None, stopped_by: str
         "stopped_by": stopped_by or None,
         "versions": versions(),
     }
-
-
-def block_rate(stats: SessionStats) -> float | None:
-    """Frames a second that the engine makes while it works, from its latest blocks."""
-    busy_s = sum(block.block_ms for block in stats.blocks) / 1e3
-    return sum(block.num_frames for block in stats.blocks) / busy_s if busy_s else None
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float | None]:

@@ -12,70 +12,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .engine.protocol import Block, Engine, Pin, ShotPlan
 from .errors import Aborted, ClosedError, ScriptError
-from .frames import Frame, Image
-from .receipts import Receipt, State
+from .frames import Frame
+from .receipts import Ledger, Receipt
+from .stats import BlockTimes, SessionStats
 from .story.director import Director, Step
 from .story.shot import Cut
 
 if TYPE_CHECKING:
-    from .story.checkpoint import FilmState, SavedFrame
+    from .story.checkpoint import FilmState
 
 log = logging.getLogger("shotstream.session")
 
 JOIN_TIMEOUT_S = 60.0
-_KEPT_TIMES = 4096
-_KEPT_NOTES = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockTimes:
-    """What one block cost, in milliseconds; ``block_ms`` is the wall time of the whole call."""
-
-    shot: int
-    block: int
-    num_frames: int
-    block_ms: float
-    denoise_ms: float
-    decode_ms: float
-    context_ms: float
-
-
-@dataclass(kw_only=True)
-class SessionStats:
-    """Counters since the start; the lists of times keep the latest few thousand entries.
-
-    ``notes`` says once per shot which of its words were lost: not known to the bundle, or beyond what it takes.
-    """
-
-    blocks_made: int = 0
-    blocks_aborted: int = 0
-    frames_made: int = 0
-    frames_delivered: int = 0
-    first_command_at: float | None = None
-    first_frame_at: float | None = None
-    last_frame_at: float | None = None
-    notes: list[str] = field(default_factory=list)
-    blocks: deque[BlockTimes] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
-    cut_to_frame_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
-
-    @property
-    def first_frame_ms(self) -> float | None:
-        """From the first cut to the delivery of the first frame."""
-        if self.first_command_at is None or self.first_frame_at is None:
-            return None
-        return (self.first_frame_at - self.first_command_at) * 1e3
-
-    def copy(self) -> SessionStats:
-        return replace(
-            self, notes=self.notes.copy(), blocks=self.blocks.copy(), cut_to_frame_ms=self.cut_to_frame_ms.copy()
-        )
 
 
 class Session:
@@ -107,9 +62,8 @@ class Session:
         self._error: Exception | None = None
         self._fatal: Exception | None = None
         self._jobs: deque[tuple[Callable[[], object], Future[object]]] = deque()
-        self._receipts: dict[int, Receipt] = {}
+        self._open = Ledger(self._changed)
         self._holds: list[int] = []
-        self._num_commands = 0
         self._listeners: set[Callable[[], None]] = set()
         self._stats = SessionStats()
         self._thread = threading.Thread(target=self._run, name="shotstream-engine", daemon=True)
@@ -124,7 +78,7 @@ class Session:
             receipt = self._receipt("cut", when=cut.when)
             if self._stats.first_command_at is None:
                 self._stats.first_command_at = receipt.times["queued"]
-            self._supersede(self._director.cut(cut, receipt.id), "a newer cut came before it began")
+            self._open.supersede(self._director.cut(cut, receipt.id), "a newer cut came before it began")
             self._drop_holds()
             if cut.when == "now":
                 self._abort = True
@@ -138,11 +92,11 @@ class Session:
             try:
                 gone = self._director.edit(prompt, receipt.id)
             except ScriptError:
-                del self._receipts[receipt.id]
+                self._open.forget(receipt.id)
                 raise
             late = [receipt.id] if receipt.id in gone else []
-            self._supersede(late, "its shot had ended before it could take effect")
-            self._supersede(gone, "a newer change of words came before it began")
+            self._open.supersede(late, "its shot had ended before it could take effect")
+            self._open.supersede(gone, "a newer change of words came before it began")
             self._drop_holds()
             return receipt
 
@@ -166,7 +120,7 @@ class Session:
         """Drop every cut that has not begun."""
         with self._changed:
             self._check_open()
-            self._supersede(self._director.clear(), "the queue was cleared")
+            self._open.supersede(self._director.clear(), "the queue was cleared")
             self._changed.notify_all()
 
     def set_world(self, world: str) -> None:
@@ -227,7 +181,7 @@ class Session:
     def receipts(self) -> tuple[Receipt, ...]:
         """Commands that are still under way."""
         with self._changed:
-            return tuple(self._receipts.values())
+            return self._open.receipts()
 
     # --- frames, for one or several consumers --------------------------------------------------------------------
 
@@ -304,17 +258,15 @@ class Session:
         if self._stats.first_frame_at is None:
             self._stats.first_frame_at = now
         for command in frame.receipts:
-            receipt = self._receipts.pop(command, None)
-            if receipt is not None:
-                receipt.move("delivered", frame=frame.index)
-                if receipt.kind == "cut" and receipt.latency_ms is not None:
-                    self._stats.cut_to_frame_ms.append(receipt.latency_ms)
+            receipt = self._open.move(command, "delivered", frame=frame.index)
+            if receipt is not None and receipt.kind == "cut" and receipt.latency_ms is not None:
+                self._stats.cut_to_frame_ms.append(receipt.latency_ms)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """The film at the next block boundary, undelivered frames included."""
-        result = self._at_boundary(self._snapshot, abort=False)
+        result = self._at_boundary(self._snapshot)
         assert isinstance(result, bytes)
         return result
 
@@ -330,9 +282,9 @@ class Session:
                 f"the snapshot is of bundle {theirs[0]!r} at {theirs[1]}x{theirs[2]}, this film has {mine[0]!r} at "
                 f"{mine[1]}x{mine[2]}; open the film with the same bundle"
             )
-        self._at_boundary(lambda: self._restore(state), abort=True)
+        self._at_boundary(lambda: self._restore(state))
 
-    def _at_boundary(self, job: Callable[[], object], *, abort: bool) -> object:
+    def _at_boundary(self, job: Callable[[], object]) -> object:
         """Run ``job`` in the engine thread between two blocks and hand back its result."""
         future: Future[object] = Future()
         with self._changed:
@@ -340,14 +292,11 @@ class Session:
             if self._fatal is not None:
                 raise self._fatal
             self._jobs.append((job, future))
-            self._abort = self._abort or abort
             self._changed.notify_all()
         return future.result()
 
     def _snapshot(self) -> bytes:
-        import numpy as np
-
-        from .story.checkpoint import FilmState, SavedFrame, pack, pack_pixels
+        from .story.checkpoint import FilmState, pack, save_frame
 
         with self._changed:
             untaken = [*self._taking, *(frame for block in self._blocks for frame in block)]
@@ -361,60 +310,26 @@ class Session:
                 pins=[(pin.shot, pin.frame) for pin in self._pins],
                 plan=self._director.plan(),
             )
-        frames = [
-            SavedFrame(
-                shot=frame.shot,
-                block=frame.block,
-                frame_in_shot=frame.frame_in_shot,
-                revision=frame.revision,
-                seed=frame.seed,
-                prompt=frame.prompt,
-                pixels=pack_pixels(np.ascontiguousarray(frame.image).tobytes()),
-            )
-            for frame in untaken
-        ]
+        frames = [save_frame(frame) for frame in untaken]
         return pack(replace(state, frames=frames, engine=self._engine.snapshot()))
 
     def _restore(self, state: FilmState) -> None:
-        import numpy as np
+        from .story.checkpoint import load_frame
 
-        from .story.checkpoint import unpack_pixels
-
-        height, width = self.spec.height_px, self.spec.width_px
-        images = [
-            np.frombuffer(unpack_pixels(saved.pixels, self.spec.frame_bytes), np.uint8).reshape(height, width, 3).copy()
-            for saved in state.frames
+        frames = [
+            load_frame(saved, self.spec, index=state.next_index + number) for number, saved in enumerate(state.frames)
         ]
         self._engine.restore(state.engine)
         with self._changed:
-            self._supersede(self._director.adopt(state.plan), "the film was restored to a snapshot")
-            self._supersede(list(self._receipts), "the film was restored to a snapshot")
+            self._open.supersede(self._director.adopt(state.plan), "the film was restored to a snapshot")
+            self._open.supersede(self._open.ids(), "the film was restored to a snapshot")
             self._holds.clear()
             self.seed, self._world = state.seed, state.world
             self._pins = [Pin(shot=shot, frame=frame) for shot, frame in state.pins]
-            self._next_index = state.next_index
+            self._next_index = state.next_index + len(frames)
             self._blocks.clear()
-            self._taking.clear()
+            self._taking = deque(frames)
             self._error = None
-            for saved, image in zip(state.frames, images, strict=True):
-                self._taking.append(self._frame(saved, image))
-
-    def _frame(self, saved: SavedFrame, image: Image) -> Frame:
-        index = self._next_index
-        self._next_index += 1
-        return Frame(
-            image=image,
-            index=index,
-            shot=saved.shot,
-            block=saved.block,
-            frame_in_shot=saved.frame_in_shot,
-            time_s=index / self.spec.fps,
-            revision=saved.revision,
-            seed=saved.seed,
-            prompt=saved.prompt,
-            is_cut=saved.frame_in_shot == 0,
-            generated_at=time.perf_counter(),
-        )
 
     # --- the engine thread ---------------------------------------------------------------------------------------
 
@@ -447,17 +362,16 @@ class Session:
             if self._closing:
                 return None
             if self._jobs:
-                self._abort = False
                 return self._jobs.popleft()
             if self._director.held:
                 self._settle_holds()
             if self._has_room():
                 step, gone = self._director.begin()
-                self._supersede(gone, "its shot had ended before it could take effect")
+                self._open.supersede(gone, "its shot had ended before it could take effect")
                 if step is not None:
                     self._abort = False
                     for command in step.commands:
-                        self._move(command, "started")
+                        self._open.move(command, "started")
                     return step
                 self._tell()
             self._changed.wait()
@@ -487,7 +401,7 @@ class Session:
                 with self._changed:
                     self._director.refuse()
                     for command in step.commands:
-                        self._move(command, "failed", error=error)
+                        self._open.move(command, "failed", error=error)
                     self._error = error
                     self._changed.notify_all()
                 self._tell()
@@ -497,7 +411,7 @@ class Session:
         except Aborted:
             with self._changed:
                 self._stats.blocks_aborted += 1
-                self._supersede(self._director.abandon(), "its first block was given up before it was seen")
+                self._open.supersede(self._director.abandon(), "its first block was given up before it was seen")
                 self._changed.notify_all()
             return
         with self._changed:
@@ -533,9 +447,10 @@ class Session:
                 )
             )
         note = _note_on_words(block)
-        self._remember(f"shot {step.shot}: {note}" if note else "")
+        if note:
+            self._stats.remember(f"shot {step.shot}: {note}")
         for command in step.commands:
-            self._move(command, "generated", frame=frames[0].index, note=note)
+            self._open.move(command, "generated", frame=frames[0].index, note=note)
         self._stats.blocks_made += 1
         self._stats.frames_made += keep
         self._stats.blocks.append(
@@ -552,10 +467,6 @@ class Session:
         self._blocks.append(frames)
         self._changed.notify_all()
 
-    def _remember(self, note: str) -> None:
-        if note and note not in self._stats.notes and len(self._stats.notes) < _KEPT_NOTES:
-            self._stats.notes.append(note)
-
     def _do(self, job: Callable[[], object], future: Future[object]) -> None:
         try:
             result = job()
@@ -570,8 +481,8 @@ class Session:
     def _stop_with(self, error: Exception) -> None:
         with self._changed:
             self._fatal = error
-            for command in list(self._receipts):
-                self._move(command, "failed", error=error)
+            for command in self._open.ids():
+                self._open.move(command, "failed", error=error)
             self._changed.notify_all()
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -586,7 +497,7 @@ class Session:
         with self._changed:
             if not self._closing:
                 self._closing = True
-                self._supersede(list(self._receipts), "the film was closed")
+                self._open.supersede(self._open.ids(), "the film was closed")
                 self._changed.notify_all()
         if threading.current_thread() is self._thread:
             return
@@ -604,36 +515,19 @@ class Session:
         self._check_open()
         if self._fatal is not None:
             raise self._fatal
-        self._num_commands += 1
-        receipt = Receipt(self._num_commands, kind, changed=self._changed, when=when)
-        self._receipts[receipt.id] = receipt
         self._changed.notify_all()
-        return receipt
-
-    def _move(
-        self, command: int, state: State, *, frame: int | None = None, error: Exception | None = None, note: str = ""
-    ) -> None:
-        receipt = self._receipts.get(command)
-        if receipt is None:
-            return
-        receipt.move(state, frame=frame, error=error, note=note)
-        if receipt.final:
-            del self._receipts[command]
-
-    def _supersede(self, commands: Iterable[int], why: str) -> None:
-        for command in commands:
-            self._move(command, "superseded", note=why)
+        return self._open.add(kind, when=when)
 
     def _settle_holds(self) -> None:
         for command in self._holds:
             last = self._next_index - 1 if self._next_index else None
-            self._move(command, "started")
-            self._move(command, "generated")
-            self._move(command, "delivered", frame=last)
+            self._open.move(command, "started")
+            self._open.move(command, "generated")
+            self._open.move(command, "delivered", frame=last)
         self._holds.clear()
 
     def _drop_holds(self) -> None:
-        self._supersede(self._holds, "a newer command lifted the hold before it began")
+        self._open.supersede(self._holds, "a newer command lifted the hold before it began")
         self._holds.clear()
 
     def _tell(self) -> None:

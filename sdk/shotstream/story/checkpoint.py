@@ -6,16 +6,17 @@ Layout: 8 bytes magic, 32 bytes SHA-256 of the rest, then one MessagePack map ch
 from __future__ import annotations
 
 import hashlib
+import time
 import zlib
 from dataclasses import dataclass, field
 
 import msgspec
 
 from ..errors import ScriptError
+from ..frames import Frame, VideoSpec
 from .director import Plan
 
 MAGIC = b"SHSFILM1"
-_MAX_PIXELS_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +76,43 @@ def unpack(data: bytes) -> FilmState:
         raise ScriptError(f"the snapshot does not hold what this version expects ({error}); make a new one") from error
 
 
-def pack_pixels(image: bytes) -> bytes:
+def save_frame(frame: Frame) -> SavedFrame:
     """Lossless and quick: a frame of the embedded bundle shrinks to a few kilobytes in under a millisecond."""
-    return zlib.compress(image, 1)
+    return SavedFrame(
+        shot=frame.shot,
+        block=frame.block,
+        frame_in_shot=frame.frame_in_shot,
+        revision=frame.revision,
+        seed=frame.seed,
+        prompt=frame.prompt,
+        pixels=zlib.compress(frame.image.tobytes(), 1),
+    )
 
 
-def unpack_pixels(pixels: bytes, size_bytes: int) -> bytes:
-    """Raises ScriptError unless exactly ``size_bytes`` come out."""
+def load_frame(saved: SavedFrame, spec: VideoSpec, *, index: int) -> Frame:
+    """The frame again, as number ``index`` of the film. Raises ScriptError when its pixels are not those of
+    ``spec``."""
+    import numpy as np
+
     decoder = zlib.decompressobj()
     try:
-        image = decoder.decompress(pixels, min(size_bytes, _MAX_PIXELS_BYTES) + 1)
+        pixels = decoder.decompress(saved.pixels, spec.frame_bytes + 1)
     except zlib.error as error:
         raise ScriptError(f"a frame in the snapshot is damaged ({error}); use an intact copy") from error
-    if len(image) != size_bytes:
-        raise ScriptError(f"a frame in the snapshot has {len(image)} bytes; expected {size_bytes}; use an intact copy")
-    return image
+    if len(pixels) != spec.frame_bytes:
+        raise ScriptError(
+            f"a frame in the snapshot has {len(pixels)} bytes; expected {spec.frame_bytes}; use an intact copy"
+        )
+    return Frame(
+        image=np.frombuffer(pixels, np.uint8).reshape(spec.height_px, spec.width_px, 3).copy(),
+        index=index,
+        shot=saved.shot,
+        block=saved.block,
+        frame_in_shot=saved.frame_in_shot,
+        time_s=index / spec.fps,
+        revision=saved.revision,
+        seed=saved.seed,
+        prompt=saved.prompt,
+        is_cut=saved.frame_in_shot == 0,
+        generated_at=time.perf_counter(),
+    )
