@@ -317,7 +317,7 @@ def test_bad_snapshots_are_refused_and_change_nothing(film):
 
 
 def test_snapshot_that_the_engine_refuses_changes_nothing():
-    with ss.open(engine=FakeEngine(step_ms=10)) as film:
+    with ss.open(engine=FakeEngine(step_ms=10), ahead=8) as film:
         film.cut("a", frames=30)
         good = unpack(film.snapshot())
         opening = film.cut("b", frames=9)
