@@ -1,8 +1,7 @@
-"""Reading weights, and the only place that knows how checkpoints name them.
+"""Reading the weights of bundles, strictly: whole files, exactly the names and shapes that a network has.
 
-Runtime bundles hold safetensors with our own parameter names (`read_tensors`, `load_strict`). Everything below those
-two serves ``shotstream convert``: published files are pickles, wrapped in training prefixes, sometimes LoRA deltas.
-Pickles are only ever opened with ``weights_only=True``, which cannot run code.
+Parameters carry their published names throughout; the UMT5 encoder runs inside ``transformers``, whose names for the
+same parameters are listed here. Published pickles are the business of ``checkpoints.py``.
 """
 
 from __future__ import annotations
@@ -70,18 +69,18 @@ def check_shapes(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, 
     """Refuse ``tensors`` unless it holds exactly the ``expected`` names, with these shapes, in floating point."""
     complaints = []
     if missing := [name for name in expected if name not in tensors]:
-        complaints.append(f"missing: {_listed(missing)}")
+        complaints.append(f"missing: {list_some(missing)}")
     if unexpected := [name for name in tensors if name not in expected]:
-        complaints.append(f"unexpected: {_listed(unexpected)}")
+        complaints.append(f"unexpected: {list_some(unexpected)}")
     shared = [name for name in expected if name in tensors]
     if wrong := [
         f"{name} is {tuple(tensors[name].shape)}, expected {expected[name]}"
         for name in shared
         if tuple(tensors[name].shape) != expected[name]
     ]:
-        complaints.append(f"wrong shape: {_listed(wrong)}")
+        complaints.append(f"wrong shape: {list_some(wrong)}")
     if odd := [f"{name} is {tensors[name].dtype}" for name in shared if not tensors[name].is_floating_point()]:
-        complaints.append(f"not floating point: {_listed(odd)}")
+        complaints.append(f"not floating point: {list_some(odd)}")
     if complaints:
         raise WeightsError(
             f"{what}: weights do not fit the network ({len(tensors)} tensors given, {len(expected)} expected); "
@@ -89,7 +88,8 @@ def check_shapes(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, 
         )
 
 
-def _listed(names: Iterable[str]) -> str:
+def list_some(names: Iterable[str]) -> str:
+    """Names for a message, sorted; the first dozen and a count of the rest."""
     names = sorted(names)
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
