@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from shotstream.errors import ConfigError
 from shotstream.model.codec import Codec, StreamingDecoder
 from shotstream.model.config import TinyVAEConfig

@@ -8,8 +8,8 @@ The convolutional halves follow TAEHV ("tiny autoencoder" for video latents), so
 ``MemBlock`` that also reads the previous frame. That makes streaming exact and cheap: the whole state is one feature
 map per ``MemBlock``. TAEHV pictures are in [0, 1]; the public range here is [-1, 1] as everywhere in the project.
 
-With ``encoder="linear"`` latents are the principal components of patches of 4 frames x 8 x 8 pixels. The same matrix,
-transposed, gives a first picture, and the convolutional decoder adds what it missed. Such an encoder is fitted in
+With ``encoder="linear"`` latents are the principal components of patches of 4 frames x 8 x 8 pixels. A linear map of each
+patch and its neighbours gives a first picture, and the convolutional decoder adds what it missed. Such an encoder is fitted in
 seconds and is then fixed, so a diffusion model can be trained on its latents while the decoder is still learning.
 """
 
@@ -81,19 +81,29 @@ class TGrow(nn.Module):
 
 
 class PatchPCA(nn.Module):
-    """Principal components of patches of 4 frames x 8 x 8 pixels: a linear map with orthonormal rows and its transpose.
+    """Principal components of patches of 4 frames x 8 x 8 pixels, and a linear way back that looks at neighbours too.
 
-    ``weight (C, 12, 8, 8)`` and ``mean (12, 8, 8)`` count frame-major: entry ``3 * frame + colour``.
+    ``weight (C, 12, 8, 8)`` has orthonormal rows; it and ``mean (12, 8, 8)`` count frame-major: ``3 * frame + colour``.
+    ``synthesis (768, C, 3, 3)`` rebuilds a patch from its own components and those of the eight patches around it.
     """
 
     weight: Tensor
     mean: Tensor
+    synthesis: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         rows = TIME_FACTOR * 3
         self.register_buffer("weight", torch.zeros(channels, rows, SPACE_FACTOR, SPACE_FACTOR))
         self.register_buffer("mean", torch.zeros(rows, SPACE_FACTOR, SPACE_FACTOR))
+        self.register_buffer("synthesis", torch.zeros(rows * SPACE_FACTOR**2, channels, 3, 3))
+
+    def set_components(self, weight: Tensor, mean: Tensor) -> None:
+        """Take over components ``(C, 12, 8, 8)`` and mean; the way back becomes the transpose, patch by patch."""
+        self.weight.copy_(weight)
+        self.mean.copy_(mean)
+        self.synthesis.zero_()
+        self.synthesis[:, :, 1, 1] = weight.flatten(1).T
 
     def encode(self, groups: Tensor) -> Tensor:
         """Groups of four frames ``(N, 12, H, W)`` -> components ``(N, C, h, w)``."""
@@ -102,8 +112,7 @@ class PatchPCA(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Components ``(N, C, h, w)`` -> groups of four frames ``(N, 12, H, W)``."""
-        height, width = z.shape[-2:]
-        return F.conv_transpose2d(z, self.weight, stride=SPACE_FACTOR) + self.mean.repeat(1, height, width)
+        return F.pixel_shuffle(F.conv2d(z, self.synthesis, self.mean.flatten(), padding=1), SPACE_FACTOR)
 
 
 def _decoder(config: TinyVAEConfig) -> nn.Sequential:
@@ -162,7 +171,7 @@ class TinyVAE(nn.Module):
     """TAEHV-shaped codec; implements ``model.codec.Codec``.
 
     Key names are the published ones (``decoder.1.weight``, ``decoder.3.conv.0.weight``, ``encoder.*``), plus
-    ``linear.weight`` and ``linear.mean`` for a linear encoder.
+    ``linear.weight``, ``linear.mean`` and ``linear.synthesis`` for a linear encoder.
     """
 
     shift: Tensor
