@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import av
 import pytest
@@ -202,11 +203,31 @@ def test_bad_stories_are_one_line_and_exit_2(run, tmp_path, content, says):
     assert not (tmp_path / "out").exists(), "nothing is written for a story that cannot be read"
 
 
-def test_convert_and_fetch_name_what_is_missing(run, tmp_path):
+def test_convert_and_fetch_name_what_is_missing(run):
     code, _, err = run("convert", "--wan", "no-wan", "--shotstream", "no.pt", "--out", "bundle")
-    assert code == 2 and err.count("\n") == 1 and "no-wan" in err
+    assert code == 2 and err.count("\n") == 1 and "no-wan" in err and "no.pt" in err
     code, _, err = run("fetch", "no-such-model")
     assert code == 2 and err.count("\n") == 1 and "no-such-model" in err
+
+
+def test_convert_and_fetch_hand_their_options_on(run, monkeypatch, tmp_path):
+    calls = []
+
+    def spy(*arguments, **options):
+        calls.append((arguments, {name: value for name, value in options.items() if name != "progress"}))
+        options["progress"]("copying", 1, 2)
+        return tmp_path / "bundle"
+
+    monkeypatch.setattr("shotstream.convert.convert", spy)
+    monkeypatch.setattr("shotstream.fetch.fetch", spy)
+    assert run("convert", "--wan", "w", "--shotstream", "s.pt", "--out", "o", "--dtype", "fp32", "--width", 64)[0] == 0
+    assert run("fetch", "--keep-downloads")[:2] == (0, f"ready: {tmp_path / 'bundle'}\n")
+    paths = (Path("w"), Path("s.pt"), Path("o"))
+    assert calls[0] == (
+        paths,
+        {"dtype": "fp32", "lora": None, "lora_scale": 1.0, "width_px": 64, "height_px": 480},
+    )
+    assert calls[1] == (("shotstream-1.3b",), {"dtype": "bf16", "keep_downloads": True})
 
 
 def test_full_disk_is_one_line_and_exit_2(run, story, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -179,18 +179,40 @@ def convert(
     shotstream: Annotated[Path, typer.Option(help="Student checkpoint (.pt) as published.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the new bundle.", show_default=False)],
     dtype: Annotated[Dtype, typer.Option(help="Number type of the weights.")] = Dtype.bf16,
+    lora: Annotated[Optional[Path], typer.Option(help="LoRA checkpoint to merge into the student.")] = None,  # noqa: UP045
+    lora_scale: Annotated[float, typer.Option(help="Its alpha / rank.")] = 1.0,
+    width: Annotated[int, typer.Option(help="Width of the video in pixels.")] = 832,
+    height: Annotated[int, typer.Option(help="Height of the video in pixels.")] = 480,
 ) -> None:
     """Make a bundle from published Wan2.1 and ShotStream checkpoints."""
-    from .. import convert as converter
+    from ..convert import convert as run
+    from .progress import byte_progress
 
-    result: Any = converter.convert(wan, shotstream, out, dtype=dtype.value)
-    typer.echo(f"wrote {result or out}")
+    with byte_progress() as progress:
+        made = run(
+            wan,
+            shotstream,
+            out,
+            dtype=dtype.value,
+            lora=lora,
+            lora_scale=lora_scale,
+            width_px=width,
+            height_px=height,
+            progress=progress,
+        )
+    typer.echo(f"wrote {made}")
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="Name of a published model.")] = "shotstream-1.3b") -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a published model.")] = "shotstream-1.3b",
+    dtype: Annotated[Dtype, typer.Option(help="Number type of the weights.")] = Dtype.bf16,
+    keep_downloads: Annotated[bool, typer.Option(help="Leave the downloaded files beside the bundle.")] = False,
+) -> None:
     """Download published weights and convert them to a bundle."""
-    from .. import fetch as fetcher
+    from ..fetch import fetch as run
+    from .progress import byte_progress
 
-    result: Any = fetcher.fetch(name)
-    typer.echo(f"ready: {result}")
+    with byte_progress() as progress:
+        made = run(name, dtype=dtype.value, keep_downloads=keep_downloads, progress=progress)
+    typer.echo(f"ready: {made}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..film import Film, open
 from ..frames import Frame
 from ..recording import FrameFiles, Recorder, film_report
 from ..story import load_story
+from .progress import frame_progress
 
 
 def generate(
@@ -84,7 +84,7 @@ def record(
     """
     stopped_by = ""
     try:
-        with stopping(film) as request, progress(total) as advance:
+        with stopping(film) as request, frame_progress(total) as advance:
             try:
                 for frame in film.frames():
                     recorder.add(frame)
@@ -110,18 +110,3 @@ def record(
         typer.echo(f"stopped by {request.name}: {recorder.num_frames} frames kept in {recorder.out_dir}", err=True)
         raise typer.Exit(128 + request.number)
     return report
-
-
-@contextlib.contextmanager
-def progress(total: int | None) -> Iterator[Callable[[Frame], None]]:
-    """A progress bar on a terminal, nothing elsewhere. Yields what to call with each frame."""
-    if not sys.stderr.isatty():
-        yield lambda frame: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("shot {task.fields[shot]}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total, shot=0)
-        yield lambda frame: bar.update(task, advance=1, shot=frame.shot)
