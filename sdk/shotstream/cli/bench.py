@@ -20,6 +20,9 @@ from ..story.limits import DEFAULT_SHOT_FRAMES
 from ..story.shot import When
 
 WARM_UP_BLOCKS = 4
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
+"""Variables that change CPU figures. Beside other busy processes OMP_WAIT_POLICY=passive can matter several times
+over."""
 PROMPTS = (
     "wide shot: a red fox walks through a snowy forest",
     "medium shot: a blue robot dances in the city at night",
@@ -58,6 +61,7 @@ def bench(*, bundle: str, seed: int, device: str, num_blocks: int, num_cuts: int
                 "cpu": cpu_model(),
                 "cores": num_cores(),
                 "threads": _torch_threads(),
+                "environment": " ".join(f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ),
                 "load_1min": rounded(os.getloadavg()[0]) if hasattr(os, "getloadavg") else None,
                 "system": platform.platform(),
             },
