@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 
@@ -54,7 +55,9 @@ def launch(workers: int, job: Callable[..., Any], *arguments: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(_work, (workers, port, job, arguments), nprocs=workers, join=True)
+    mp.spawn(  # type: ignore[attr-defined]
+        _work, (workers, port, job, arguments), nprocs=workers, join=True
+    )
 
 
 def _work(number: int, workers: int, port: int, job: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
