@@ -37,11 +37,10 @@ def check(part: Part) -> Cases:
         yield table(
             f"causal init level {want['listed']}", torch.tensor([schedule.step_at(index).timestep]), [want["t"]]
         )
-    euler = info["euler50"]
-    sigmas = schedule.sigmas_for(len(euler["sigmas"]))[: len(euler["sigmas"])]
-    for name in sorted(euler):
-        if name in ("sigmas", "timesteps"):
-            yield table(f"euler {name}", sigmas if name == "sigmas" else sigmas * 1000, euler[name])
+    for key in sorted(key for key in info if key.startswith("euler")):
+        sigmas = schedule.sigmas_for(len(info[key]["sigmas"]))[:-1]
+        yield table(f"{key}: sigmas", sigmas, info[key]["sigmas"])
+        yield table(f"{key}: timesteps", sigmas * 1000, info[key]["timesteps"])
     times = torch.tensor([want["t"] for want in info["nearest"]])
     yield equal("nearest entries", schedule.nearest_index(times).tolist(), [want["index"] for want in info["nearest"]])
     yield table("nearest sigmas", schedule.nearest_sigma(times), [want["sigma"] for want in info["nearest"]])
