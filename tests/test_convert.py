@@ -246,6 +246,12 @@ def test_disk_that_fills_up_leaves_nothing(published, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folder_that_cannot_be_made_is_refused(published, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        convert(*published, tmp_path / "file" / "out")
+
+
 def test_interruption_leaves_nothing(published, tmp_path):
     def interrupt(what, done, total):
         raise KeyboardInterrupt

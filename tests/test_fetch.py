@@ -5,6 +5,7 @@ A process of its own, because the client reads ``HF_ENDPOINT`` when it is import
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -130,6 +131,17 @@ def test_missing_client_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DeviceError, match=r"huggingface_hub.*shotstream\[wan\]"):
         fetcher.fetch(home=tmp_path)
+
+
+def test_disk_that_fills_up_is_told_from_a_lost_connection(tmp_path):
+    class FullDisk:
+        @staticmethod
+        def hf_hub_download(*_: object, **__: object) -> str:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = fetcher._RemoteFile("a/b", "c", "big.pt", 10**9, None)
+    with pytest.raises(CapacityError, match=r"disk is full; big\.pt has 1\.0 GB"):
+        fetcher._download(FullDisk, file, tmp_path, SOURCE)
 
 
 def test_small_disk_is_noticed_before_the_first_byte(monkeypatch, tmp_path):

@@ -102,7 +102,7 @@ def convert(
     opened = _open(wan_dir, student, None if lora is None else Path(lora), lora_scale)
     spec = VideoSpec(width_px=width_px, height_px=height_px, latent_channels=opened.dit.in_dim, patch=opened.dit.patch)
     total = sum(_size(value, dtype) for part in opened.tensors.values() for value in part.values())
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     check_space(out.parent, total + SPARE_BYTES, what=f"the bundle {out.name}")
     # Beside the target, so that the last step is a rename on one file system.
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -121,7 +121,7 @@ def convert(
             out.rmdir()
         scratch.rename(out)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise CapacityError(
                 f"{out}: the disk is full, {total / 1e9:.1f} GB are needed; free space or give a folder elsewhere"
             ) from error
@@ -129,6 +129,22 @@ def convert(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out
+
+
+def make_folder(folder: Path) -> None:
+    """Raises:
+    ConfigError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({error}); give a folder that can be written") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{folder}: cannot be written; give another folder or change its permissions")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_space(folder: Path, needed_bytes: int, *, what: str) -> None:

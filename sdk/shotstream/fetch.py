@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from .bundle import bundle_home, load_bundle
-from .convert import SPARE_BYTES, TOKENIZER_FILES, WAN_CONFIG, WAN_TEXT, WAN_TOKENIZER, WAN_VAE, check_space, convert
-from .errors import ConfigError, DeviceError, WeightsError
+from .convert import (
+    SPARE_BYTES,
+    TOKENIZER_FILES,
+    WAN_CONFIG,
+    WAN_TEXT,
+    WAN_TOKENIZER,
+    WAN_VAE,
+    check_space,
+    convert,
+    is_disk_full,
+    make_folder,
+)
+from .errors import CapacityError, ConfigError, DeviceError, WeightsError
 
 Progress = Callable[[str, int, int], None]
 
@@ -100,7 +111,7 @@ def fetch(
         load_bundle(target)
         return target
     hub = _hub()
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     downloads = root / DOWNLOADS / name
     files = _describe(hub, source)
     # Downloads and bundle lie side by side for a while; what an earlier try left need not be downloaded again.
@@ -178,6 +189,11 @@ def _download(hub: Any, file: _RemoteFile, downloads: Path, source: Source) -> N
             )
         )
     except Exception as error:
+        if is_disk_full(error):
+            raise CapacityError(
+                f"{downloads}: the disk is full; {file.name} has {file.size / 1e9:.1f} GB. "
+                "Free space and run fetch again, which resumes"
+            ) from error
         raise _unreachable(f"{file.repo}/{file.name}", error, source) from error
     size = path.stat().st_size
     damaged = size != file.size or (file.sha256 is not None and _sha256(path) != file.sha256)
