@@ -28,7 +28,7 @@ from .preview import OpeningPictures, write_sheet
 from .recipes import RECIPES, Recipe, recipe_by_name
 from .refine import refine_codec
 
-DATA_OF = {"frames": "pictures", "clips": "clips", "finish": "clips"}
+DATA_OF = {"frames": ("pictures",), "clips": ("pictures", "clips"), "finish": ("pictures", "clips")}
 NUM_PREVIEWS = 16
 
 
@@ -74,8 +74,9 @@ def run(recipe: Recipe, options: argparse.Namespace) -> None:
             raise ShotstreamError("export needs --bundle FOLDER to write and --text FOLDER with the text encoder")
         export_bundle(recipe, out, options.text, options.bundle, machine=machine())
     else:
-        if not data_files(out, DATA_OF[options.stage]):
-            make_data(recipe, out, DATA_OF[options.stage])
+        for kind in DATA_OF[options.stage]:
+            if not data_files(out, kind):
+                make_data(recipe, out, kind)
         parallel.launch(options.workers, train_stage, recipe, options)
 
 
@@ -126,7 +127,7 @@ def row_maker(recipe: Recipe, text: Path | None) -> RowMaker:
 def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
     """Train ``frames``, ``clips`` or ``finish``, starting from the stage before it or from its own checkpoint."""
     out, stage = options.out, options.stage
-    kind, report = DATA_OF[stage], json_log(out / "log.jsonl")
+    report = json_log(out / "log.jsonl")
     codec = load_codec(recipe, checkpoint.load(out / CODEC_FILE)).eval().requires_grad_(False)
     trainer = StudentTrainer(recipe, stage, codec.scale)
     own = out / f"{stage}.pt"
@@ -135,8 +136,8 @@ def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
     elif stage != STAGES[0]:
         trainer.start_from(checkpoint.load(out / f"{STAGES[STAGES.index(stage) - 1]}.pt"))
     rows = row_maker(recipe, options.text)
-    files = data_files(out, kind)
-    samples = data.load_pictures(files) if kind == "pictures" else data.load_clips(files)
+    pictures = data.load_pictures(data_files(out, "pictures"))
+    clips = data.load_clips(data_files(out, "clips")) if "clips" in DATA_OF[stage] else None
     previews = OpeningPictures.draw(NUM_PREVIEWS, rows, recipe.video, seed=5000)
     preview_model = type(trainer.model)(recipe.dit)
 
@@ -149,5 +150,6 @@ def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
                     out / "sheets" / f"{stage}-{trainer.progress.step:06d}.png")  # fmt: skip
         report({"stage": stage, "step": trainer.progress.step, "sheet_psnr": round(previews.psnr(pictures), 2)})
 
-    fit(trainer, Sampler(trainer, samples, rows), out, minutes=options.minutes, report=report, on_save=preview)
+    sampler = Sampler(trainer, pictures, clips, rows)
+    fit(trainer, sampler, out, minutes=options.minutes, report=report, on_save=preview)
 

@@ -60,6 +60,8 @@ def export_bundle(recipe: Recipe, run: Path, text: Path, out: Path, *, machine: 
     save_file(half(codec["weights"]), out / "vae.safetensors")
     for name in ("text.safetensors", "tokenizer.json"):
         shutil.copyfile(text / name, out / name)
+    for name in ("dit.safetensors", "vae.safetensors"):
+        (out / name).chmod(0o644)
     stages = {**student["earlier"], student["stage"]: student["counts"]}
     card = _card(recipe, stages, codec["training"], machine)
     tables = {

@@ -113,26 +113,30 @@ class StudentTrainer:
 
 
 class Sampler:
-    """Draws batches of a stage from its data, with a trainer's generator."""
+    """Draws batches of a stage from its data, with a trainer's generator.
 
-    def __init__(self, trainer: StudentTrainer, data: Pictures | Clips, rows: RowMaker) -> None:
-        self.trainer, self.data = trainer, data
-        self.table = TextTable.build(data.phrasings, rows)
-        if isinstance(data, Clips):
-            opens = data.first_blocks == 0
+    With clips, every other step still trains pictures: they teach what things look like for a third of the cost.
+    """
+
+    def __init__(self, trainer: StudentTrainer, pictures: Pictures, clips: Clips | None, rows: RowMaker) -> None:
+        self.trainer, self.pictures, self.clips = trainer, pictures, clips
+        self._picture_text = TextTable.build(pictures.phrasings, rows)
+        if clips is not None:
+            self._clip_text = TextTable.build(clips.phrasings, rows)
+            opens = clips.first_blocks == 0
             self._opening, self._later = torch.nonzero(opens)[:, 0], torch.nonzero(~opens)[:, 0]
 
     def draw(self) -> Batch:
-        """The next batch; clips that open their shot and later ones take turns by chance, in equal parts."""
-        generator, batch = self.trainer.generator, self.trainer.part.batch
-        spec = self.trainer.recipe.video
-        if isinstance(self.data, Pictures):
-            chosen = torch.randint(len(self.data), (batch,), generator=generator)
-            return picture_batch(self.data, self.table, chosen, spec, generator)
-        opening = len(self._later) == 0 or (bool(torch.rand((), generator=generator) < 0.5) and len(self._opening) > 0)
+        """The next batch; clips that open their shot and later ones take turns."""
+        trainer, generator = self.trainer, self.trainer.generator
+        spec, step = trainer.recipe.video, trainer.progress.step
+        if self.clips is None or step % 2:
+            chosen = torch.randint(len(self.pictures), (trainer.recipe.frames.batch,), generator=generator)
+            return picture_batch(self.pictures, self._picture_text, chosen, spec, generator)
+        opening = len(self._later) == 0 or (len(self._opening) > 0 and step % 4 == 0)
         pool = self._opening if opening else self._later
-        chosen = pool[torch.randint(len(pool), (batch,), generator=generator)]
-        return clip_batch(self.data, self.table, chosen, spec, generator, opening=opening)
+        chosen = pool[torch.randint(len(pool), (trainer.part.batch,), generator=generator)]
+        return clip_batch(self.clips, self._clip_text, chosen, spec, generator, opening=opening)
 
 
 def fit(
@@ -169,7 +173,10 @@ def fit(
         if trainer.progress.step % LOG_EVERY == 0:
             recent = losses[-LOG_EVERY:]
             done = trainer.progress
-            report({"stage": trainer.stage, "step": done.step, "loss": round(sum(recent) / len(recent), 4),
+            # Pictures and clips take turns, and so do their losses.
+            odd, even = recent[0::2], recent[1::2]
+            report({"stage": trainer.stage, "step": done.step, "loss": round(sum(odd) / len(odd), 4),
+                    "other_loss": round(sum(even) / len(even), 4),
                     "sequences": done.sequences, "seconds": round(done.seconds, 1)})  # fmt: skip
         if time.monotonic() - saved > SAVE_EVERY_S:
             checkpoint.save(path, trainer.state_dict())

@@ -99,8 +99,8 @@ def storyworld_tiny() -> Recipe:
             num_clips=400, clip_lat=4, steps=1500, batch=2, lr=8e-4, crop_lat=10, max_latent_noise=0.12
         ),
         frames=StageRecipe(num_samples=8000, steps=6000, batch=32, lr=0.02),
-        clips=StageRecipe(num_samples=5000, steps=3000, batch=8, lr=0.01),
-        finish=StageRecipe(num_samples=5000, steps=600, batch=8, lr=0.004),
+        clips=StageRecipe(num_samples=3000, steps=3000, batch=6, lr=0.015),
+        finish=StageRecipe(num_samples=3000, steps=600, batch=6, lr=0.008),
     )  # fmt: skip
 
 

@@ -133,9 +133,9 @@ class StudentLoss:
         """Mean squared error of the velocity over noisy frames.
 
         Args:
-            own_past: clean frames are replaced by the model's own prediction of them, as in a rollout.
+            own_past: clean frames of clips are replaced by the model's own prediction of them, as in a rollout.
         """
-        clean = self._self_predicted(batch, generator) if own_past else batch.clean
+        clean = self._self_predicted(batch, generator) if own_past and batch.mask is not None else batch.clean
         num, frames = clean.shape[:2]
         num_groups = int(batch.groups.max()) + 1
         drawn = torch.multinomial(self.shares.expand(num, -1), num_groups, replacement=True, generator=generator)

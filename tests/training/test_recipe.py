@@ -43,9 +43,9 @@ def recipe() -> Recipe:
 def trainer_and_sampler(recipe: Recipe, run: Path, stage: str) -> tuple[StudentTrainer, Sampler]:
     codec = load_codec(recipe, checkpoint.load(run / "codec.pt"))
     trainer = StudentTrainer(recipe, stage, codec.scale)
-    files = sorted((run / "data").glob("pictures-*" if stage == "frames" else "clips-*"))
-    samples = data.load_pictures(files) if stage == "frames" else data.load_clips(files)
-    return trainer, Sampler(trainer, samples, row_maker(recipe, None))
+    pictures = data.load_pictures(sorted((run / "data").glob("pictures-*")))
+    clips = None if stage == "frames" else data.load_clips(sorted((run / "data").glob("clips-*")))
+    return trainer, Sampler(trainer, pictures, clips, row_maker(recipe, None))
 
 
 def test_samples_look_as_the_engine_will_ask_for_them(run, recipe):
