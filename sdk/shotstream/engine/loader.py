@@ -72,6 +72,9 @@ def load_text_encoder(bundle: Bundle, device: torch.device, dtype: torch.dtype) 
     if isinstance(bundle.text, UMT5Config):
         from ..model.text import UMT5TextEncoder
 
+        # At its full size the encoder takes 11 GB in bfloat16 and twice that in float32, which few machines without a
+        # GPU have; its rows are bfloat16 in the published program too.
+        dtype = torch.bfloat16 if device.type == "cpu" else dtype
         return UMT5TextEncoder.from_tensors(
             bundle.text, tensors, tokenizer=bundle.file("tokenizer"), device=device, dtype=dtype
         )
