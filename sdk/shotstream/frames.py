@@ -1,4 +1,4 @@
-"""Sizes and pictures: every size in the project derives from a ``VideoSpec``; a ``Frame`` is one picture with its story."""
+"""Sizes and pictures: every size in the project derives from a ``VideoSpec``; a ``Frame`` is one picture."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class CrossAttention(SelfAttention):
 
 
 class Block(nn.Module):
-    """Transformer layer: modulated self-attention, cross-attention, modulated feed-forward (docs/model.md, "The transformer")."""
+    """Transformer layer: modulated self-attention, cross-attention, modulated feed-forward (docs/model.md)."""
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
