@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "convert": {"bundle", "model", "engine"} | LIGHT,
     "fetch": {"bundle", "convert", "model"} | LIGHT,
     "export": {"bundle", "model", "ops"} | LIGHT,
+    "bridge": {"_native"} | LIGHT,
     "bundles": set(),
     "": {"film", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
@@ -48,7 +49,7 @@ WITHOUT_TORCH = {
     "testing",
     "recording",
 }
-WITHOUT_TORCH |= {"play", "doctor", "cli", "bundle"}
+WITHOUT_TORCH |= {"bridge", "play", "doctor", "cli", "bundle"}
 
 
 def part_of(path):

@@ -21,3 +21,15 @@ def rope_cache_write_f32(
     eps: float,
 ) -> None: ...
 def pack_rgb8_f32(*, planes: int, rgb: int, num_frames: int, num_pixels: int) -> None: ...
+def pack_pixels(
+    *,
+    rgb: int,
+    rgb_stride: int,
+    out: int,
+    stride: int,
+    width: int,
+    height: int,
+    format: int,
+    origin: int,
+    vectorised: bool = True,
+) -> None: ...
