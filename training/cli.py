@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import math
@@ -21,7 +22,7 @@ from shotstream.model.schedule import Schedule
 
 from . import checkpoint, data, parallel
 from .codec import CODEC_FILE, load_codec, train_codec
-from .conditions import CodeBook, RowMaker, encoded_rows
+from .conditions import CodeBook, RowMaker, cached_rows, encoded_rows
 from .export import export_bundle
 from .fit import STAGES, Report, Sampler, StudentTrainer, fit, stage_recipe
 from .preview import OpeningPictures, write_sheet
@@ -68,7 +69,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> None:
         for kind in ("pictures", "clips"):
             make_data(recipe, out, kind)
     elif options.stage == "refine":
-        refine_codec(recipe, out, row_maker(recipe, options.text), minutes=options.minutes, report=report)
+        refine_codec(recipe, out, row_maker(recipe, out, options.text), minutes=options.minutes, report=report)
     elif options.stage == "export":
         if options.bundle is None or options.text is None:
             raise ShotstreamError("export needs --bundle FOLDER to write and --text FOLDER with the text encoder")
@@ -115,13 +116,14 @@ def make_data(recipe: Recipe, out: Path, kind: str) -> None:
             data.save(render(codec, recipe.video, num=size, seed=number, phrasings=recipe.phrasings), path)
 
 
-def row_maker(recipe: Recipe, text: Path | None) -> RowMaker:
-    """Text rows from the trained encoder in ``text``, or ideal ones."""
+def row_maker(recipe: Recipe, run: Path, text: Path | None) -> RowMaker:
+    """Text rows from the trained encoder in ``text``, kept in the run's folder; or ideal ones."""
     if text is None:
         return CodeBook(recipe.dit.text_len, recipe.dit.text_dim).rows
     from .text import load
 
-    return encoded_rows(load(text))
+    digest = hashlib.sha256((text / "text.safetensors").read_bytes()).hexdigest()[:12]
+    return cached_rows(encoded_rows(load(text)), run / "data" / f"text-{digest}.pt")
 
 
 def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
@@ -135,7 +137,7 @@ def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
         trainer.load_state_dict(checkpoint.load(own))
     elif stage != STAGES[0]:
         trainer.start_from(checkpoint.load(out / f"{STAGES[STAGES.index(stage) - 1]}.pt"))
-    rows = row_maker(recipe, options.text)
+    rows = row_maker(recipe, out, options.text)
     pictures = data.load_pictures(data_files(out, "pictures"))
     clips = data.load_clips(data_files(out, "clips")) if "clips" in DATA_OF[stage] else None
     previews = OpeningPictures.draw(NUM_PREVIEWS, rows, recipe.video, seed=5000)

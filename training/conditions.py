@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from shotstream.model.text_types import TextEncoder
 
+from . import checkpoint, parallel
 from .data import Phrasing
 from .storyworld.captions import UNSPECIFIED
 from .storyworld.labels import LABELS
@@ -32,6 +34,25 @@ def encoded_rows(encoder: TextEncoder) -> RowMaker:
             for start in range(0, len(pairs), ENCODE_BATCH)
         ]
         return torch.cat(parts)
+
+    return rows
+
+
+def cached_rows(make: RowMaker, path: Path) -> RowMaker:
+    """The same rows, kept in ``path`` between runs; only worker 0 writes the file."""
+
+    def rows(pairs: Sequence[tuple[str, dict[str, str]]]) -> Tensor:
+        known = checkpoint.load(path) if path.is_file() else {"prompts": [], "rows": torch.empty(0)}
+        place = {prompt: number for number, prompt in enumerate(known["prompts"])}
+        missing = [pair for pair in pairs if pair[0] not in place]
+        if missing:
+            made = make(missing).half()
+            prompts = known["prompts"] + [prompt for prompt, _ in missing]
+            known = {"prompts": prompts, "rows": torch.cat([known["rows"], made]) if place else made}
+            place = {prompt: number for number, prompt in enumerate(prompts)}
+            if not parallel.rank():
+                checkpoint.save(path, known)
+        return known["rows"][[place[prompt] for prompt, _ in pairs]].float()
 
     return rows
 
@@ -78,8 +99,7 @@ class TextTable:
                         pairs.append((prompt, said))
                 per_phrasing.append([places[prompt] for prompt in phrasing.prompts])
             index.append(per_phrasing)
-        parts = [make(pairs[start : start + 4096]).half() for start in range(0, len(pairs), 4096)]
-        return cls(torch.cat(parts), index)
+        return cls(make(pairs).half(), index)
 
     def draw(self, sample: int, generator: torch.Generator) -> list[int]:
         """Row blocks of shots 0 .. k of a random phrasing of one sample."""

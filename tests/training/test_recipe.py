@@ -17,6 +17,7 @@ from shotstream.model.word_text import WordTextEncoder, build_tokenizer
 from training import checkpoint, data
 from training.cli import main, row_maker
 from training.codec import load_codec, train_codec
+from training.conditions import cached_rows
 from training.export import export_bundle
 from training.fit import Sampler, StudentTrainer, fit
 from training.recipes import Recipe, recipe_by_name, storyworld_micro
@@ -45,7 +46,7 @@ def trainer_and_sampler(recipe: Recipe, run: Path, stage: str) -> tuple[StudentT
     trainer = StudentTrainer(recipe, stage, codec.scale)
     pictures = data.load_pictures(sorted((run / "data").glob("pictures-*")))
     clips = None if stage == "frames" else data.load_clips(sorted((run / "data").glob("clips-*")))
-    return trainer, Sampler(trainer, pictures, clips, row_maker(recipe, None))
+    return trainer, Sampler(trainer, pictures, clips, row_maker(recipe, run, None))
 
 
 def test_samples_look_as_the_engine_will_ask_for_them(run, recipe):
@@ -125,6 +126,20 @@ def test_checkpoints_are_whole_or_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(WeightsError, match="delete it"):
         checkpoint.load(path)
+
+
+def test_text_rows_are_made_once(tmp_path):
+    asked = []
+
+    def make(pairs):
+        asked.append([prompt for prompt, _ in pairs])
+        return torch.tensor([[[float(len(prompt))]] for prompt, _ in pairs])
+
+    rows = cached_rows(make, tmp_path / "rows.pt")
+    assert rows([("a", {}), ("bb", {})]).flatten().tolist() == [1, 2]
+    again = cached_rows(make, tmp_path / "rows.pt")
+    assert again([("ccc", {}), ("a", {})]).flatten().tolist() == [3, 1]
+    assert asked == [["a", "bb"], ["ccc"]]
 
 
 def test_finish_trains_on_its_own_past_and_the_export_opens(run, recipe, tmp_path):
