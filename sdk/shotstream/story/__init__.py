@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from .shot import Cut, PromptEdit, Shot, Story, When
 
-__all__ = ["Cut", "PromptEdit", "Shot", "Story", "When", "load_story"]
+if TYPE_CHECKING:
+    from .beats import BeatBook
+
+__all__ = ["Cut", "PromptEdit", "Shot", "Story", "When", "load_beats", "load_story"]
 
 
 def load_story(path: str | os.PathLike[str], *, row: int | None = None) -> Story:
@@ -22,3 +26,15 @@ def load_story(path: str | os.PathLike[str], *, row: int | None = None) -> Story
     from .files import read_story  # its parsers are slow to import, and a live film needs none
 
     return read_story(path, row=row)
+
+
+def load_beats(path: str | os.PathLike[str]) -> BeatBook:
+    """Read a beats file: story events with parameters, for a ``story.narrator.Narrator`` to play.
+
+    Raises:
+        ScriptError: the file cannot be read or something in it is wrong; the message names file, line, value and
+            remedy, and how many more problems there are.
+    """
+    from .beat_files import read_beats  # as above
+
+    return read_beats(path)
