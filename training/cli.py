@@ -69,7 +69,8 @@ def run(recipe: Recipe, options: argparse.Namespace) -> None:
         for kind in ("pictures", "clips"):
             make_data(recipe, out, kind)
     elif options.stage == "refine":
-        refine_codec(recipe, out, row_maker(recipe, out, options.text), minutes=options.minutes, report=report)
+        rows = row_maker(recipe, out, options.text)
+        refine_codec(recipe, out, rows, minutes=options.minutes, resume=options.resume, report=report)
     elif options.stage == "export":
         if options.bundle is None or options.text is None:
             raise ShotstreamError("export needs --bundle FOLDER to write and --text FOLDER with the text encoder")

@@ -138,9 +138,16 @@ def init_decoder(decoder: nn.Sequential, generator: torch.Generator) -> None:
                 conv = module.conv[index]
                 assert isinstance(conv, nn.Conv2d)
                 conv.weight.mul_(gain)
+    silence(decoder)
+
+
+@torch.no_grad()
+def silence(decoder: nn.Sequential) -> None:
+    """Make a decoder's picture zero, so that only the linear part is left; its last layer then learns anew."""
     last = decoder[-1]
-    assert isinstance(last, nn.Conv2d)
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
     last.weight.zero_()
+    last.bias.zero_()
 
 
 def reconstruction_loss(pictures: Tensor, target: Tensor) -> Tensor:

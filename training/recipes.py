@@ -96,7 +96,7 @@ def storyworld_tiny() -> Recipe:
         ),
         schedule=ScheduleConfig(shift=3.0, steps=(1000, 750, 500, 250)),
         codec=CodecRecipe(
-            num_clips=400, clip_lat=4, steps=1500, batch=2, lr=8e-4, crop_lat=10, max_latent_noise=0.12
+            num_clips=300, clip_lat=4, steps=1500, batch=2, lr=8e-4, crop_lat=10, max_latent_noise=0.12
         ),
         frames=StageRecipe(num_samples=8000, steps=6000, batch=32, lr=0.02),
         clips=StageRecipe(num_samples=3000, steps=3000, batch=6, lr=0.015),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,10 @@ from shotstream.frames import VideoSpec
 from shotstream.model.dit import DiT
 from shotstream.model.rope import rotary_table
 from shotstream.model.schedule import Schedule, add_noise, clean_from_velocity
+from shotstream.model.tiny_vae import TinyVAE
 
 from . import checkpoint
-from .codec import (
-    CODEC_FILE,
-    DecoderTrainer,
-    fit_synthesis,
-    load_codec,
-    run_decoder_training,
-    to_float,
-)  # fmt: skip
+from .codec import CODEC_FILE, DecoderTrainer, fit_synthesis, load_codec, run_decoder_training, silence, to_float
 from .conditions import RowMaker
 from .data import Phrasing, as_opening
 from .export import last_stage
@@ -75,27 +70,56 @@ def predicted_latents(
 
 
 def refine_codec(
-    recipe: Recipe, out: Path, rows: RowMaker, *, minutes: float, report: Callable[[dict[str, Any]], None]
+    recipe: Recipe,
+    out: Path,
+    rows: RowMaker,
+    *,
+    minutes: float,
+    resume: bool,
+    report: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Train the decoder of a run on the predictions of its last stage; replaces ``codec.pt``."""
+    """Train the decoder of a run on the predictions of its last stage; replaces ``codec.pt``.
+
+    Args:
+        resume: go on with the decoder as it is; otherwise the linear way back is fitted anew, and the convolutions,
+            which corrected another one, start from a zero picture again.
+    """
     path = out / CODEC_FILE
     state = checkpoint.load(path)
     codec = load_codec(recipe, state)
     model = DiT(recipe.dit)
     model.load_state_dict(last_stage(out)["average"]["values"])
-    generator = torch.Generator().manual_seed(recipe.seed)
-    clips, text = told_clips(recipe.codec, recipe.video, rows, seed=recipe.seed, split="train")
-    parts = []
-    for start in range(0, len(clips), 20):
-        with torch.no_grad():
-            latents = codec.encode(to_float(clips[start : start + 20]))
-        parts.append(
-            predicted_latents(
-                model, recipe.video, Schedule(recipe.schedule), latents, text[start : start + 20], generator
+
+    def told(num_clips: int, seed: int, split: str) -> tuple[Tensor, Tensor]:
+        clips, text = told_clips(replace(recipe.codec, num_clips=num_clips), recipe.video, rows, seed=seed, split=split)
+        generator = torch.Generator().manual_seed(seed)
+        parts = []
+        for some, its_text in zip(clips.split(20), text.split(20), strict=True):
+            latents = codec.encode(to_float(some))
+            parts.append(
+                predicted_latents(model, recipe.video, Schedule(recipe.schedule), latents, its_text, generator)
             )
-        )
-    predicted = torch.cat(parts)
-    held_out, _ = told_clips(recipe.codec, recipe.video, rows, seed=1, split="test")
-    fit_synthesis(codec, clips, latent_noise=0.0, seed=recipe.seed, latents_of=predicted)
+        return clips, torch.cat(parts)
+
+    clips, predicted = told(recipe.codec.num_clips, recipe.seed, "train")
+    held_out, held_predicted = told(min(16, recipe.codec.num_clips), 1, "test")
+
+    def note(step: int, codec: TinyVAE) -> None:
+        report({"stage": "refine", "step": step, "psnr_predicted": round(psnr_of(codec, held_predicted, held_out), 2)})
+
+    note(0, codec)
+    if not resume:
+        silence(codec.decoder)
+        fit_synthesis(codec, clips, latent_noise=0.0, seed=recipe.seed, latents_of=predicted)
+        note(0, codec)
     trainer = DecoderTrainer(codec, recipe.codec, clips, recipe.seed + 1, predicted=predicted)
-    run_decoder_training(trainer, path, held_out[:16], minutes=minutes, report=report)
+    if resume and state["training"]:
+        trainer.load_state_dict(state["training"])
+    note(trainer.step, run_decoder_training(trainer, path, held_out, minutes=minutes, report=report))
+
+
+@torch.no_grad()
+def psnr_of(codec: TinyVAE, latents: Tensor, clips: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of decoded ``latents`` against clips ``(N, T, 3, H, W)`` uint8."""
+    error = (codec.decode(latents) - to_float(clips)).square().mean()
+    return float(10 * torch.log10(4 / error))

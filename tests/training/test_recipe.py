@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from training.conditions import cached_rows
 from training.export import export_bundle
 from training.fit import Sampler, StudentTrainer, fit
 from training.recipes import Recipe, recipe_by_name, storyworld_micro
+from training.refine import refine_codec
 from training.student import clip_mask
 
 torch.set_num_threads(1)
@@ -126,6 +128,18 @@ def test_checkpoints_are_whole_or_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(WeightsError, match="delete it"):
         checkpoint.load(path)
+
+
+def test_refinement_makes_more_of_predictions(run, recipe, tmp_path):
+    (tmp_path / "codec.pt").write_bytes((run / "codec.pt").read_bytes())
+    trainer, _ = trainer_and_sampler(recipe, run, "frames")
+    checkpoint.save(tmp_path / "frames.pt", trainer.state_dict())
+    notes = []
+    short = replace(recipe, codec=replace(recipe.codec, steps=2))
+    refine_codec(short, tmp_path, row_maker(recipe, run, None), minutes=math.inf, resume=False, report=notes.append)
+    before, fitted, _ = [note["psnr_predicted"] for note in notes if "psnr_predicted" in note]
+    assert fitted > before + 0.3  # an untrained student's predictions are noisy; the fit learns to smooth them
+    assert checkpoint.load(tmp_path / "codec.pt")["training"]["step"] == 2
 
 
 def test_text_rows_are_made_once(tmp_path):
