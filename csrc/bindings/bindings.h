@@ -22,5 +22,6 @@ inline void require(bool condition, const char* message) {
 
 void bind_denoise(pybind11::module_& m);
 void bind_pack(pybind11::module_& m);
+void bind_ring(pybind11::module_& m);
 
 }  // namespace shotstream

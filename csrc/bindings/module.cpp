@@ -7,4 +7,5 @@ PYBIND11_MODULE(_native, m) {
     m.attr("built_with_cuda") = false;
     shotstream::bind_denoise(m);
     shotstream::bind_pack(m);
+    shotstream::bind_ring(m);
 }
