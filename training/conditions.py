@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def cached_rows(make: RowMaker, path: Path) -> RowMaker:
     """The same rows, kept in ``path`` between runs; only worker 0 writes the file."""
 
     def rows(pairs: Sequence[tuple[str, dict[str, str]]]) -> Tensor:
-        known = checkpoint.load(path) if path.is_file() else {"prompts": [], "rows": torch.empty(0)}
+        known: dict[str, Any] = checkpoint.load(path) if path.is_file() else {"prompts": [], "rows": torch.empty(0)}
         place = {prompt: number for number, prompt in enumerate(known["prompts"])}
         missing = [pair for pair in pairs if pair[0] not in place]
         if missing:
