@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from ..film import DEFAULT_BUNDLE
+from . import beats
 
 app = typer.Typer(
     name="shotstream",
@@ -18,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(beats.app, name="beats")
 
 
 class FrameFiles(str, enum.Enum):

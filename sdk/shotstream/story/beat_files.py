@@ -94,7 +94,7 @@ def read_beats(path: str | PathLike[str]) -> BeatBook:
     parsed = parse_beats(read_file(path), str(path))
     if parsed.book is None:
         more = len(parsed.problems) - 1
-        hint = f" (and {more} more)" if more else ""
+        hint = f" (and {more} more; 'shotstream beats check' lists all)" if more else ""
         raise ScriptError(parsed.problems[0] + hint)
     return parsed.book
 
