@@ -29,9 +29,10 @@ MAY_IMPORT = {
     "export": {"bundle", "model", "ops"} | LIGHT,
     "bridge": {"_native"} | LIGHT,
     "bundles": set(),
-    "": {"film", "story", "receipts", "engine"} | LIGHT,
+    "bridge": {"film", "story", "receipts", "_native"} | LIGHT,
+    "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
-    "cli": {"film", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch", "session", ""}
+    "cli": {"film", "bridge", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch", "session", ""}
     | LIGHT,
 }
 """Part of the package ("" is its ``__init__``) to the parts that it may name, at any depth of a function."""

@@ -10,6 +10,7 @@
 Importing this package is quick and loads no torch; ``open`` does.
 """
 
+from .bridge import connect
 from .engine.protocol import Block, Engine, Pin, ShotPlan
 from .errors import (
     Aborted,
@@ -51,6 +52,7 @@ __all__ = [
     "Story",
     "VideoSpec",
     "WeightsError",
+    "connect",
     "load_story",
     "open",
 ]

@@ -218,3 +218,60 @@ def fetch(
     with byte_progress() as progress:
         made = run(name, dtype=dtype.value, keep_downloads=keep_downloads, progress=progress)
     typer.echo(f"ready: {made}")
+
+
+class ServerClock(str, enum.Enum):
+    """When a server lets the next frame out: at the film's rate, or when a client has room."""
+
+    realtime = "realtime"
+    demand = "demand"
+
+
+ServerName = Annotated[str, typer.Option("--name", help="Which server on this machine.")]
+KeyFile = Annotated[Optional[Path], typer.Option("--keys", help="Own .key_secret file, for other machines.")]  # noqa: UP045
+
+
+@app.command()
+def serve(
+    bundle: Bundle = DEFAULT_BUNDLE,
+    seed: Seed = 0,
+    device: Device = "auto",
+    name: ServerName = "default",
+    bind: Annotated[str, typer.Option(help="Address; with a port P, frames leave on P + 1.")] = "tcp://127.0.0.1",
+    clock: Annotated[ServerClock, typer.Option(help="When the next frame goes out.")] = ServerClock.realtime,
+    keys: KeyFile = None,
+    allow: Annotated[Optional[Path], typer.Option(help="Folder of clients' public keys, ROLE/*.key.")] = None,  # noqa: UP045
+) -> None:
+    """Serve a film to other programs: commands in, frames out."""
+    from ..bridge.auth import load_keys
+    from ..bridge.server import ServerConfig
+    from .bridge import serve as run
+
+    pair = load_keys(keys) if keys is not None else None
+    config = ServerConfig(name=name, bind=bind, clock=clock.value, keys=pair, allow=allow)
+    run(config, bundle=bundle, seed=seed, device=device)
+
+
+@app.command()
+def monitor(
+    name: ServerName = "default",
+    endpoint: Annotated[Optional[str], typer.Option(help="tcp://IP:PORT of a server elsewhere.")] = None,  # noqa: UP045
+    keys: KeyFile = None,
+    server_key: Annotated[Optional[Path], typer.Option(help="The server's .key file.")] = None,  # noqa: UP045
+    updates: Annotated[Optional[int], typer.Option(min=1, help="Stop after so many.")] = None,  # noqa: UP045
+) -> None:
+    """Show a running server's figures, once a second."""
+    from .bridge import monitor as run
+
+    run(name=name, endpoint=endpoint, keys=keys, server_key=server_key, updates=updates)
+
+
+@app.command()
+def keygen(
+    name: Annotated[str, typer.Argument(help="Name of the key files.")],
+    folder: Annotated[Path, typer.Option(help="Where to write them.")] = Path("keys"),
+) -> None:
+    """Make a key pair for a bridge between machines."""
+    from .bridge import keygen as run
+
+    run(folder, name)

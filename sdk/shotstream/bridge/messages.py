@@ -1,0 +1,397 @@
+"""The wire protocol as types: every message of the two sockets, with the range of each field.
+
+``ctl`` carries requests and their answers, ``frm`` carries frames and the credit for them. Each message is a msgpack
+map whose key ``t`` names its type; ``docs/bridge.md`` says who sends what when. A field outside its range is refused
+while it is read, before anybody acts on it. Unknown keys are passed over, so that a newer peer can add some.
+
+All integers fit in a signed 64-bit one, because some clients know nothing else. Times are nanoseconds of the server's
+steady clock, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Literal, Union
+
+import msgspec
+from msgspec import Meta
+
+PROTO_MIN = 1
+PROTO_MAX = 1
+"""Versions of the protocol that this side speaks."""
+
+MAX_CTL_BYTES = 64 * 1024
+"""Largest part of a message on ``ctl``, either way."""
+MAX_CREDIT_BYTES = 1024
+"""Largest part of a message to the server on ``frm``."""
+MAX_HEADER_BYTES = 4096
+"""Room for a frame's header on ``frm``, beside its pixels."""
+MAX_WINDOW = 64
+"""Most frames that may be under way to one client."""
+
+U16 = Annotated[int, Meta(ge=0, le=2**16 - 1)]
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Name = Annotated[str, Meta(max_length=64)]
+Text = Annotated[str, Meta(max_length=4096)]
+Window = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
+Role = Literal["viewer", "trigger", "director", "operator"]
+Mode = Literal["latest", "queue", "lossless"]
+When = Literal["block", "shot_end", "now"]
+CommandState = Literal["queued", "started", "generated", "on_air", "presented", "failed", "superseded"]
+
+ROLES: tuple[Role, ...] = ("viewer", "trigger", "director", "operator")
+"""From the least to the most that a client may do; each may do what those before it may."""
+CAPABILITIES: tuple[str, ...] = ("frames.inline", "format.rgb8", "mode.latest", "mode.queue", "mode.lossless", "resume")
+
+
+class Flag(enum.IntFlag):
+    """What is special about a frame."""
+
+    SHOT_START = 1
+    DISCONTINUITY = 64
+    """The frame does not follow the one before it in the film: another server, or a restored film."""
+    GAP = 2048
+    """Frames before it were dropped for this client, which had asked for all."""
+
+
+class EventMask(enum.IntFlag):
+    """Which events a client wants; sent in ``hello``."""
+
+    SHOT_START = 1
+    GAP = 2
+    ENGINE = 4
+    SHUTDOWN = 8
+    ALL = 15
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
+    """Base of all messages."""
+
+
+class Request(Message, frozen=True, kw_only=True):
+    """Base of what is answered by exactly one ``ack``, ``error``, ``result`` or ``subscribed`` with the same ``id``.
+
+    ``ep`` is the server's epoch from ``welcome``. The request is void ``ttl`` milliseconds after ``ts``, the client's
+    estimate of the server's clock when it was made. The same ``id`` again gets the same answer and does nothing more.
+    """
+
+    id: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    ep: U63
+    ttl: Annotated[int, Meta(ge=1, le=60_000)]
+    ts: I64
+
+
+# --- client to server on ctl -------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
+    """First message of a client. ``resume`` names the session it had on this server; ``c0`` is its own clock."""
+
+    proto_min: U16
+    proto_max: U16
+    client: Name = ""
+    engine: Name = ""
+    role: Role = "viewer"
+    token: Annotated[str, Meta(max_length=128)] = ""
+    caps: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+    events: U32 = 0
+    resume: U63 = 0
+    c0: I64 = 0
+
+
+class Ping(Message, frozen=True, kw_only=True, tag="ping"):
+    """Keeps the lease and measures the clocks; ``c0`` is the client's clock."""
+
+    c0: I64
+
+
+class Bye(Message, frozen=True, kw_only=True, tag="bye"):
+    """The client leaves; its session ends at once."""
+
+    reason: Name = ""
+
+
+class CutRequest(Request, frozen=True, kw_only=True, tag="cut"):
+    """Open a new shot (director)."""
+
+    text: Text
+    when: When = "block"
+    frames: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    seed: U63 | None = None
+
+
+class PromptRequest(Request, frozen=True, kw_only=True, tag="prompt"):
+    """Change the words of the shot on screen without a cut (director)."""
+
+    text: Text
+
+
+class WorldRequest(Request, frozen=True, kw_only=True, tag="world"):
+    """Set the global caption of the next shots; empty removes it (director)."""
+
+    text: Text
+
+
+class ClearRequest(Request, frozen=True, kw_only=True, tag="clear"):
+    """Drop every cut that has not begun (director)."""
+
+
+class PinRequest(Request, frozen=True, kw_only=True, tag="pin"):
+    """Keep a shot, or one frame of it, in the memory of later shots (director). No ``shot`` is the newest."""
+
+    shot: U32 | None = None
+    frame: U32 | None = None
+
+
+class UnpinRequest(Request, frozen=True, kw_only=True, tag="unpin"):
+    """Forget a pin, or all of them (director)."""
+
+    shot: U32 | None = None
+    frame: U32 | None = None
+
+
+class HoldRequest(Request, frozen=True, kw_only=True, tag="hold"):
+    """Stop making frames at the next block boundary (operator)."""
+
+
+class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
+    """Lift a hold (operator)."""
+
+
+class QueryRequest(Request, frozen=True, kw_only=True, tag="query"):
+    """Ask for the server's figures (viewer); answered by ``result``."""
+
+
+class SubscribeRequest(Request, frozen=True, kw_only=True, tag="subscribe"):
+    """Ask for frames (viewer); they come on ``frm`` against credit. Replaces the stream the client had.
+
+    ``n`` frames may wait at the server in mode "queue"; the other modes pass it over. ``after`` leaves out frames up to
+    and including that number, for a stream that goes on after a lost connection; -1 leaves out none.
+    """
+
+    mode: Mode = "latest"
+    fmt: Literal["rgb8"] = "rgb8"
+    n: Window = 8
+    after: Annotated[int, Meta(ge=-1, le=2**63 - 1)] = -1
+
+
+class UnsubscribeRequest(Request, frozen=True, kw_only=True, tag="unsubscribe"):
+    """End the stream (viewer)."""
+
+
+# --- server to client on ctl -------------------------------------------------------------------------------------
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server takes: bytes of a part on ``ctl``, characters of a prompt, requests a second and at once,
+    frames under way."""
+
+    ctl_bytes: U32
+    prompt_chars: U32
+    rate_hz: U32
+    burst: U32
+    window: U16
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The pictures: size in pixels, formats on offer, frames per second as a fraction."""
+
+    w: U16
+    h: U16
+    fmts: tuple[str, ...]
+    rate: tuple[U32, U32]
+    bundle: Name
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The client is in. ``session`` is its secret for ``frm``; ``c0`` comes back, ``s1`` and ``s2`` are the server's
+    clock when the hello came and when this left."""
+
+    proto: U16
+    epoch: U63
+    session: U63
+    role: Role
+    caps: tuple[str, ...]
+    limits: Limits
+    stream: StreamInfo
+    frm_port: U16
+    lease_ms: U32
+    c0: I64
+    s1: I64
+    s2: I64
+    resumed: bool = False
+
+
+class Reject(Message, frozen=True, kw_only=True, tag="reject"):
+    """The client is not let in, and why. ``code`` is a ``faults.Code``."""
+
+    code: I64
+    text: str
+    proto_min: U16 = PROTO_MIN
+    proto_max: U16 = PROTO_MAX
+
+
+class Pong(Message, frozen=True, kw_only=True, tag="pong"):
+    """Answer to ``ping``: its ``c0``, and the server's clock when it came and when this left."""
+
+    c0: I64
+    s1: I64
+    s2: I64
+
+
+class Ack(Message, frozen=True, kw_only=True, tag="ack"):
+    """The request was taken. ``cmd`` is the command's number in the film, 0 when the request is done with this."""
+
+    id: U32
+    cmd: U32 = 0
+
+
+class Error(Message, frozen=True, kw_only=True, tag="error"):
+    """The request was refused and changed nothing. ``id`` is 0 when it could not be read."""
+
+    id: U32
+    code: I64
+    text: str
+    retry_ms: U32 = 0
+
+
+class State(Message, frozen=True, kw_only=True, tag="state"):
+    """A command of this client moved on. ``frame`` is the first it affects, -1 while unknown; ``lat`` has the
+    milliseconds from the request's arrival to each state so far."""
+
+    id: U32
+    cmd: U32
+    state: CommandState
+    frame: I64 = -1
+    lat: dict[CommandState, float] = {}
+    text: str = ""
+
+
+class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
+    """The stream stands; its frames carry ``st``. Credit may be sent now."""
+
+    id: U32
+    st: U32
+    mode: Mode
+    window: Window
+    frame_bytes: U32
+
+
+class Event(Message, frozen=True, kw_only=True, tag="event"):
+    """Something happened that no request asked for: a shot began, frames were dropped (``count``), the engine failed
+    (``text``), the server is about to stop."""
+
+    kind: Literal["shot_start", "gap", "engine", "shutdown"]
+    frame: I64 = -1
+    shot: I64 = -1
+    count: U32 = 0
+    text: str = ""
+
+
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """One client as the server sees it. ``age_ms`` is the median time from a frame's release to its presentation."""
+
+    client: str
+    role: Role
+    mode: str
+    sent: U63
+    dropped: U63
+    waiting: U32
+    age_ms: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's figures.
+
+    ``fps`` is what went on air over the last seconds. ``headroom`` is the share of the film's time that the engine had
+    to spare in its latest blocks; below 0 it cannot keep up.
+    """
+
+    bundle: str
+    device: str
+    uptime_s: float
+    frame: I64
+    shot: I64
+    held: bool
+    fps: float
+    rate: float
+    late: U63
+    viewers: tuple[Viewer, ...]
+    block_ms: float | None = None
+    headroom: float | None = None
+    cut_to_air_ms: float | None = None
+
+
+class Result(Message, frozen=True, kw_only=True, tag="result"):
+    """Answer to ``query``."""
+
+    id: U32
+    status: Status
+
+
+# --- frm ---------------------------------------------------------------------------------------------------------
+
+
+class Credit(Message, frozen=True, kw_only=True, tag="c"):
+    """Client to server: ``n`` more frames of stream ``st`` may come. ``rel`` is the frame shown last and ``presented``
+    when, on the server's clock; -1 and 0 when there is none."""
+
+    s: U63
+    st: U32
+    n: Annotated[int, Meta(ge=0, le=MAX_WINDOW)] = 0
+    rel: Annotated[int, Meta(ge=-1, le=2**63 - 1)] = -1
+    presented: I64 = 0
+
+
+class FrameHeader(Message, frozen=True, kw_only=True, tag="frame"):
+    """Server to client: one frame; its pixels are the next part of the message.
+
+    st: stream. f: number in the film. sh, sf, bl: shot, frame of the shot, block. rev: prompt edits its shot had seen.
+    cmd: the newest command that first shows here, 0 for none. fl: see ``Flag``. pts: time in the film, ns. due: when
+    the server released it; gen: when its block was ready. w, h: pixels; str: bytes of a row. org: first row in memory;
+    cs: colour space. drop: frames left out since the one before.
+    """
+
+    st: U32
+    f: U63
+    sh: U32
+    sf: U32
+    bl: U32
+    rev: U32
+    cmd: U32
+    fl: U32
+    seed: U63
+    pts: I64
+    due: I64
+    gen: I64
+    w: U16
+    h: U16
+    str: U32
+    fmt: Literal["rgb8"] = "rgb8"
+    org: Literal["top_left"] = "top_left"
+    cs: Literal["srgb"] = "srgb"
+    loc: Literal["inline"] = "inline"
+    drop: U32 = 0
+
+
+ClientMessage = Union[  # noqa: UP007  (msgspec reads it at run time, also on Python 3.10)
+    Hello,
+    Ping,
+    Bye,
+    CutRequest,
+    PromptRequest,
+    WorldRequest,
+    ClearRequest,
+    PinRequest,
+    UnpinRequest,
+    HoldRequest,
+    ResumeRequest,
+    QueryRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
+]
+ServerMessage = Union[  # noqa: UP007
+    Welcome, Reject, Pong, Ack, Error, State, Subscribed, Event, Result
+]

@@ -1,0 +1,107 @@
+"""The programme: a thread that takes frames from a film and releases each when it is due.
+
+In real time the film runs at its own rate whether anybody watches or not. On demand a frame is taken only when somebody
+has room for it, which a recorder uses to get every frame of a slow engine, and a test to get the same ones on every
+run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from ..errors import ClosedError, ScriptError
+from ..film import Film
+from ..frames import Frame
+from .clock import Clock, Pacer, steady_ns
+
+log = logging.getLogger("shotstream.bridge")
+
+SessionClock = Literal["realtime", "demand"]
+
+
+class Program:
+    """Runs until ``close``.
+
+    Args:
+        film: read by this thread only, as far as frames go; the caller closes it first.
+        release: called in this thread with each frame and the clock reading at which it went out.
+        failed: called in this thread when a shot was refused, or the engine stopped for good.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        *,
+        clock: SessionClock,
+        release: Callable[[Frame, int], None],
+        failed: Callable[[Exception], None],
+        now: Clock = steady_ns,
+    ) -> None:
+        self._film = film
+        self._on_demand = clock == "demand"
+        self._release, self._failed, self._now = release, failed, now
+        self._pacer = Pacer(film.spec.fps, clock=now)
+        self._closing = threading.Event()
+        self._wanted = threading.Semaphore(0)
+        self._released: deque[int] = deque(maxlen=64)
+        self._thread = threading.Thread(target=self._run, name="shotstream-program", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def late(self) -> int:
+        """Times a frame was not ready when it was due."""
+        return self._pacer.late
+
+    def fps(self) -> float:
+        """Frames a second over the last 64 frames, 0 when none came in the last two seconds."""
+        times = list(self._released)
+        if len(times) < 2 or self._now() - times[-1] > 2e9:
+            return 0.0
+        return (len(times) - 1) / max(1e-9, (times[-1] - times[0]) / 1e9)
+
+    def ask(self) -> None:
+        """On demand: one more frame is wanted."""
+        self._wanted.release()
+
+    def close(self) -> None:
+        """Stop the thread. The film must have been closed, since only that ends a wait for its next frame."""
+        self._closing.set()
+        self._wanted.release()
+        if self._thread.ident is not None:
+            self._thread.join(10.0)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._take_frames()
+            except ScriptError as error:  # one shot was refused; the film goes on
+                self._failed(error)
+                if self._on_demand:
+                    self._wanted.release()
+            except ClosedError:
+                return
+            except Exception as error:
+                if not self._closing.is_set():
+                    log.error("the engine stopped: %s", error)
+                    self._failed(error)
+                return
+
+    def _take_frames(self) -> None:
+        frames = self._film.frames(wait=True)
+        while True:
+            if self._on_demand:
+                self._wanted.acquire()
+            if self._closing.is_set():
+                return
+            frame = next(frames)
+            due = self._now() if self._on_demand else self._pacer.next_due()
+            if self._closing.wait(max(0.0, (due - self._now()) / 1e9)):
+                return
+            self._released.append(due)
+            self._release(frame, due)

@@ -1,0 +1,111 @@
+"""What the server remembers of each client: lease, role, answers already given, rate, stream, and bad behaviour."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from ..frames import Frame
+from .clock import Clock, steady_ns
+from .delivery import Outbox
+from .messages import MAX_WINDOW, Role
+
+_KEPT_ANSWERS = 256
+_KEPT_PEERS = 1024
+
+
+class TokenBucket:
+    """At most ``rate_hz`` requests a second, and ``burst`` at once."""
+
+    def __init__(self, *, rate_hz: int, burst: int, now: Clock = steady_ns) -> None:
+        self._rate_hz, self._burst, self._now = rate_hz, burst, now
+        self._tokens, self._at = float(burst), now()
+
+    def take(self) -> int:
+        """Milliseconds to wait before the request is welcome; 0 takes it."""
+        now = self._now()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) / 1e9 * self._rate_hz)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0
+        return max(1, round((1 - self._tokens) / self._rate_hz * 1e3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """A frame on its way out, and when it left the programme."""
+
+    frame: Frame
+    due_ns: int
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One client. ``peer`` and ``frame_peer`` are where ZeroMQ finds it on the two sockets."""
+
+    id: int
+    peer: bytes
+    role: Role
+    client: str
+    user: str
+    events: int
+    heard_ns: int
+    bucket: TokenBucket
+    answers: OrderedDict[int, list[bytes]] = field(default_factory=OrderedDict)
+    outbox: Outbox[Released] | None = None
+    stream: int = 0
+    frame_peer: bytes | None = None
+    after: int = -1
+    sent_index: int = -1
+    under_way: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=2 * MAX_WINDOW))
+    """(frame, when it left the programme) of what was sent and not yet shown."""
+    ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=256))
+
+    def remember(self, request: int, answer: list[bytes]) -> None:
+        """Keep an answer, in case the same request comes again."""
+        self.answers[request] = answer
+        while len(self.answers) > _KEPT_ANSWERS:
+            self.answers.popitem(last=False)
+
+    def shown(self, frame: int, at_ns: int) -> None:
+        """The client showed a frame that was sent to it."""
+        while self.under_way and self.under_way[0][0] <= frame:
+            index, due_ns = self.under_way.popleft()
+            if index == frame:
+                self.ages_ms.append((at_ns - due_ns) / 1e6)
+
+    def end_stream(self) -> None:
+        """Free what waits for the client."""
+        self.outbox, self.frame_peer = None, None
+        self.under_way.clear()
+
+
+class Strikes:
+    """Peers that send rubbish: after ``limit`` times within ``within_s`` one is not listened to for ``ban_s``."""
+
+    def __init__(self, *, limit: int = 5, within_s: float = 10, ban_s: float = 60, now: Clock = steady_ns) -> None:
+        self._limit, self._within_ns, self._ban_ns, self._now = limit, within_s * 1e9, ban_s * 1e9, now
+        self._strikes: OrderedDict[bytes, deque[int]] = OrderedDict()
+        self._banned_until: OrderedDict[bytes, float] = OrderedDict()
+
+    def banned(self, peer: bytes) -> bool:
+        """Do not listen to ``peer``."""
+        until = self._banned_until.get(peer)
+        if until is not None and self._now() >= until:
+            del self._banned_until[peer]
+            return False
+        return until is not None
+
+    def add(self, peer: bytes) -> None:
+        """``peer`` sent something that cannot be read."""
+        now = self._now()
+        times = self._strikes.setdefault(peer, deque(maxlen=self._limit))
+        self._strikes.move_to_end(peer)
+        times.append(now)
+        if len(times) == self._limit and now - times[0] <= self._within_ns:
+            self._banned_until[peer] = now + self._ban_ns
+            del self._strikes[peer]
+        for table in (self._strikes, self._banned_until):
+            while len(table) > _KEPT_PEERS:
+                table.popitem(last=False)

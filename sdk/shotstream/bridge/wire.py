@@ -1,0 +1,128 @@
+"""Messages as bytes: parts on a socket, read within bounds whatever the peer sends.
+
+A message is ``MAGIC``, a msgpack header, and for a frame its pixels as they lie in memory. Nothing is trusted: parts
+beyond the expected number or size are thrown away unread, and a header is a ``messages`` type or a ``ProtocolError``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import zmq
+
+from .faults import ProtocolError, TooLarge, UnknownType
+from .messages import MAX_CTL_BYTES, ClientMessage, Credit, FrameHeader, Message, ServerMessage
+
+MAGIC = b"SSB1"
+
+M = TypeVar("M")
+
+_encoder = msgspec.msgpack.Encoder()
+client_messages = msgspec.msgpack.Decoder(ClientMessage)
+server_messages = msgspec.msgpack.Decoder(ServerMessage)
+credits = msgspec.msgpack.Decoder(Credit)
+frame_headers = msgspec.msgpack.Decoder(FrameHeader)
+
+
+class _Envelope(msgspec.Struct):
+    """As much of a broken message as an answer to it needs."""
+
+    t: str = ""
+    id: int = 0
+
+
+_envelopes = msgspec.msgpack.Decoder(_Envelope)
+
+
+def encode(message: Message) -> list[bytes]:
+    """The parts of a message without pixels."""
+    return [MAGIC, _encoder.encode(message)]
+
+
+def decode(decoder: msgspec.msgpack.Decoder[M], parts: list[bytes], *, limit_bytes: int = MAX_CTL_BYTES) -> M:
+    """The message in ``parts`` (magic and header).
+
+    Raises:
+        ProtocolError: wrong magic, number of parts, msgpack or fields. UnknownType: of a type not known here.
+        TooLarge: the header is longer than ``limit_bytes``.
+    """
+    if len(parts) != 2:
+        raise ProtocolError(f"a message of {len(parts)} parts; expected 2, magic and header")
+    magic, header = parts
+    if magic != MAGIC:
+        raise ProtocolError(f"a message begins with {magic[:8].hex()}; expected {MAGIC.hex()} ({MAGIC.decode()})")
+    if len(header) > limit_bytes:
+        raise TooLarge(f"a header of {len(header)} bytes; at most {limit_bytes} are taken")
+    try:
+        return decoder.decode(header)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
+        shown = str(error)[:200]
+        kind = UnknownType if shown.startswith("Invalid value") and shown.endswith("`$.t`") else ProtocolError
+        raise kind(f"the header cannot be read: {shown}") from None
+
+
+def id_of(parts: list[bytes]) -> int:
+    """The request id in a message that could not be read, or 0."""
+    try:
+        number = _envelopes.decode(parts[1]).id
+    except Exception:  # whatever is wrong with it, an answer without an id is still an answer
+        return 0
+    return number if 0 < number < 2**32 else 0
+
+
+class Received(NamedTuple):
+    """One message: its parts, whether it was within bounds, and the sender's CURVE key ("" without CURVE)."""
+
+    parts: list[bytes]
+    whole: bool
+    user: str
+
+
+def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_user: bool = False) -> Received:
+    """One whole message; what is beyond the bounds is not kept.
+
+    ``MAXMSGSIZE`` of ZeroMQ bounds one part and not their number, so the parts are counted here.
+
+    Raises:
+        zmq.Again: there is none.
+    """
+    parts: list[bytes] = []
+    size, whole, user = 0, True, ""
+    while True:
+        part = socket.recv(zmq.NOBLOCK, copy=False)
+        size += len(part)
+        whole = whole and len(parts) < max_parts and size <= max_bytes
+        if whole:
+            parts.append(part.bytes)
+        if not part.more:
+            break
+    if with_user:
+        user = str(part.get("User-Id"))
+    return Received(parts, whole, user)
+
+
+def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHeader, memoryview] | None:
+    """One frame as (header, pixels without a copy), or None when the message is not one.
+
+    Raises:
+        zmq.Again: there is none.
+    """
+    parts: list[zmq.Frame] = []
+    whole = True
+    while True:
+        part = socket.recv(zmq.NOBLOCK, copy=False)
+        whole = whole and len(parts) < 3
+        if whole:
+            parts.append(part)
+        if not part.more:
+            break
+    if not whole or len(parts) != 3:
+        return None
+    try:
+        header = decode(frame_headers, [parts[0].bytes, parts[1].bytes])
+    except (ProtocolError, TooLarge):
+        return None
+    if header.str * header.h != len(parts[2]) or header.str != header.w * 3 or len(parts[2]) > max_bytes:
+        return None
+    return header, parts[2].buffer

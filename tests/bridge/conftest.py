@@ -1,0 +1,38 @@
+"""A server of the test chart in a runtime folder of its own, and clients that end with the test."""
+
+import contextlib
+
+import pytest
+
+import shotstream as ss
+from shotstream.bridge.server import Server, ServerConfig
+from shotstream.testing import FakeEngine
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path, monkeypatch):
+    folder = tmp_path / "runtime"
+    monkeypatch.setenv("SHOTSTREAM_RUNTIME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def ends():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(ends):
+    """Starts servers: ``serve(clock="demand")``; more options are those of ``ServerConfig``."""
+
+    def start(*, engine=None, ahead=1, **options):
+        film = ss.open("test-chart", engine=engine or FakeEngine(), ahead=ahead)
+        return ends.enter_context(Server(film, ServerConfig(**options)))
+
+    return start
+
+
+@pytest.fixture
+def connect(ends):
+    return lambda *args, **options: ends.enter_context(ss.connect(*args, **options))

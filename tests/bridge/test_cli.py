@@ -1,0 +1,82 @@
+"""``serve``, ``monitor`` and ``keygen`` as the installed script runs them."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import shotstream as ss
+from shotstream import cli
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(*arguments):
+        monkeypatch.setattr(sys, "argv", ["shotstream", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capfd.readouterr()
+
+    return run_it
+
+
+def test_serve_runs_until_it_is_told_to_stop(runtime, run):
+    command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart"]
+    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    try:
+        wait_for((runtime / "default.json").exists)
+        with ss.connect() as client:
+            client.cut("a fox")
+            assert [frame.index for frame in client.frames(count=3, mode="queue", timeout=5)] == [0, 1, 2]
+            code, out, _ = run("monitor", "--updates", "1")
+            assert code == 0 and "test-chart on cpu" in out and "viewer" in out
+        code, _, err = run("serve", "--bundle", "test-chart")
+        assert code == 2 and "running already" in err
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0 and "commands on tcp://127.0.0.1:" in out
+    assert not (runtime / "default.json").exists()
+
+
+def test_monitor_without_a_server_says_how_to_start_one(run, monkeypatch):
+    import shotstream.bridge
+
+    connect = shotstream.bridge.connect
+    monkeypatch.setattr(shotstream.bridge, "connect", lambda *args, **options: connect(*args, **options, timeout=0.2))
+    code, _, err = run("monitor")
+    assert code == 2 and "shotstream serve" in err
+
+
+def test_keygen_writes_a_pair_and_never_over_another(run, tmp_path):
+    code, out, _ = run("keygen", "wall")
+    assert code == 0 and "hand it to the other side" in out
+    secret = tmp_path / "keys/wall.key_secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and (tmp_path / "keys/wall.key").exists()
+    code, _, err = run("keygen", "wall")
+    assert code == 2 and "there already" in err
+
+
+def test_serve_refuses_what_others_could_reach(run):
+    code, _, err = run("serve", "--bundle", "test-chart", "--bind", "tcp://0.0.0.0:5570")
+    assert code == 2 and "keygen" in err

@@ -1,0 +1,174 @@
+"""Prompts to frames between a real server and real clients on loopback."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import shotstream as ss
+from shotstream.bridge import faults
+from shotstream.bridge.messages import Flag
+from shotstream.testing import FakeEngine, draw_chart, read_chart
+
+
+def test_frames_are_those_of_the_film_bit_for_bit(serve, connect):
+    server = serve(clock="demand")
+    client = connect()
+    client.cut("a fox", frames=30, seed=5)
+    frames = list(client.frames(count=30, mode="lossless", timeout=5))
+    assert [frame.index for frame in frames] == list(range(30))
+    for frame in frames:
+        chart = draw_chart(
+            server.film.spec, shot=0, block=frame.block, frame=frame.frame_in_shot, caption="a fox", seed=5
+        )
+        np.testing.assert_array_equal(frame.image, chart)
+        assert frame.dropped == 0 and not frame.image.flags.writeable
+    assert frames[0].is_cut and frames[0].command == 1 and not frames[1].is_cut
+    assert frames[16].time_s == 1.0
+
+
+def test_a_cut_reports_every_state_in_order(serve, connect):
+    serve(clock="demand")
+    client = connect()
+    first = client.cut("a fox")
+    frames = client.frames(mode="lossless", timeout=5)
+    next(frames)
+    assert first.wait("presented", 2)
+    second = client.cut("a bear")
+    for frame in frames:
+        if frame.command == second.command:
+            break
+    assert second.wait("presented", 2)
+    times = list(second.times_ms.values())
+    assert list(second.times_ms) == ["queued", "started", "generated", "on_air", "presented"]
+    assert times == sorted(times) and second.latency_ms == times[-1] > 0
+    assert second.frame == frame.index and frame.is_cut and frame.shot == 1
+    assert read_chart(frame.image)["shot"] == 1
+
+
+def test_every_command_reaches_the_film(serve, connect):
+    film = serve(clock="demand").film
+    client = connect()
+    client.world("in the snow")
+    assert film.global_caption == "in the snow"
+    client.cut("a fox", frames=9)
+    assert len(list(client.frames(count=9, mode="lossless", timeout=5))) == 9
+    client.pin(0, 3)
+    assert film.pins == (ss.Pin(shot=0, frame=3),)
+    client.unpin()
+    assert film.pins == ()
+    queued = client.cut("a bear", when="shot_end")
+    queued.wait("queued", 1)
+    changed = client.prompt("a sleeping bear")
+    later = client.cut("an owl", when="shot_end")
+    client.clear()
+    assert not later.wait("on_air", 1) and later.state == "superseded" and "cleared" in later.note
+    hold = client.hold()
+    assert hold.wait("started", 1) or hold.state == "queued"
+    client.resume()
+    assert changed.command == 3
+
+
+def test_a_hold_is_on_air_once_nothing_more_is_made(serve, connect):
+    serve(clock="demand")
+    client = connect()
+    client.cut("a fox")
+    frames = client.frames(mode="lossless", timeout=0.2)
+    last = next(frames).index
+    hold = client.hold()
+    with pytest.raises(faults.Timeout, match="no frame within"):
+        for frame in frames:
+            last = frame.index
+    assert hold.wait("on_air", 1) and hold.frame == last
+
+
+def test_a_refused_shot_fails_its_receipt_and_not_the_server(serve, connect):
+    engine = FakeEngine(fail_at={(1, 0): ss.ScriptError("not this one")})
+    serve(clock="demand", engine=engine)
+    client = connect()
+    with pytest.raises(ss.ScriptError, match="is empty"):
+        client.cut("   ")
+    with pytest.raises(ss.ScriptError, match="no shot yet"):
+        client.pin()
+    assert client.status().shot == -1
+
+
+def test_an_engine_that_stops_is_told_and_the_server_still_answers(serve, connect):
+    serve(clock="demand", engine=FakeEngine(fail_at={(0, 1): RuntimeError("out of memory")}))
+    client = connect()
+    client.cut("a fox")
+    with pytest.raises(faults.Timeout):
+        list(client.frames(count=30, mode="lossless", timeout=0.2))
+    assert "out of memory" in next(event.text for event in client.events() if event.kind == "engine")
+    with pytest.raises(faults.Fault, match="out of memory"):
+        client.cut("a bear")
+    assert client.status().frame == 8
+
+
+def test_two_clients_see_the_same_film_and_only_the_sender_gets_receipts(serve, connect):
+    serve(clock="demand")
+    director, viewer = connect(), connect(role="viewer")
+    seen = {}
+
+    def watch(name, client):
+        seen[name] = [frame.index for frame in client.frames(count=20, mode="lossless", timeout=5)]
+
+    threads = [threading.Thread(target=watch, args=pair) for pair in (("one", director), ("two", viewer))]
+    for thread in threads:
+        thread.start()
+    receipt = director.cut("a fox")
+    for thread in threads:
+        thread.join(5)
+    assert len(seen["one"]) == len(seen["two"]) == 20
+    assert receipt.wait("presented", 1)
+    kinds = [event.kind for event in viewer.events()]
+    assert kinds == ["shot_start"]
+
+
+def test_a_slow_viewer_in_latest_mode_is_skipped_ahead(serve, connect):
+    fast = ss.VideoSpec(width_px=64, height_px=64, fps=400)
+    serve(engine=FakeEngine(fast))
+    client = connect()
+    client.cut("a fox")
+    previous, skipped = None, 0
+    for frame in client.frames(count=8, timeout=5):
+        threading.Event().wait(0.03)
+        if previous is not None:
+            assert frame.dropped == frame.index - previous - 1
+            skipped += frame.dropped
+        previous = frame.index
+    assert skipped > 20
+    assert client.status().viewers[0].mode in ("latest", "-")
+
+
+def test_a_slow_viewer_in_queue_mode_is_told_of_the_gap(serve, connect):
+    fast = ss.VideoSpec(width_px=64, height_px=64, fps=400)
+    serve(engine=FakeEngine(fast))
+    client = connect()
+    client.cut("a fox")
+    frames = client.frames(mode="queue", queue=2, timeout=5)
+    first = next(frames)
+    threading.Event().wait(0.1)
+    seen = [next(frames) for _ in range(8)]
+    assert [frame.index for frame in seen] == sorted({frame.index for frame in seen})
+    gaps = [frame for frame in seen if frame.flags & Flag.GAP]
+    assert gaps and gaps[0].dropped > 0 and seen[0].index > first.index
+    assert any(event.kind == "gap" and event.count == gaps[0].dropped for event in client.events())
+
+
+def test_frames_in_real_time_come_at_the_rate_of_the_film(serve, connect):
+    serve(engine=FakeEngine(ss.VideoSpec(width_px=64, height_px=64, fps=100)))
+    client = connect()
+    client.cut("a fox")
+    frames = list(client.frames(count=50, mode="queue", timeout=5))
+    assert len(frames) == 50 and 60 < client.status().fps < 110
+
+
+def test_one_stream_at_a_time(serve, connect):
+    serve()
+    client = connect()
+    frames = client.frames()
+    with pytest.raises(ss.ConfigError, match="already"):
+        client.frames()
+    frames.close()
+    client.frames().close()
