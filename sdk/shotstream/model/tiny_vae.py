@@ -8,9 +8,10 @@ The convolutional halves follow TAEHV ("tiny autoencoder" for video latents), so
 ``MemBlock`` that also reads the previous frame. That makes streaming exact and cheap: the whole state is one feature
 map per ``MemBlock``. TAEHV pictures are in [0, 1]; the public range here is [-1, 1] as everywhere in the project.
 
-With ``encoder="linear"`` latents are the principal components of patches of 4 frames x 8 x 8 pixels. A linear map of each
-patch and its neighbours gives a first picture, and the convolutional decoder adds what it missed. Such an encoder is fitted in
-seconds and is then fixed, so a diffusion model can be trained on its latents while the decoder is still learning.
+With ``encoder="linear"`` latents are the principal components of patches of 4 frames x 8 x 8 pixels. A linear map of
+each patch and its neighbours gives a first picture, and the convolutional decoder adds what it missed. Such an encoder
+is fitted in seconds and is then fixed, so a diffusion model can be trained on its latents while the decoder is still
+learning.
 """
 
 from __future__ import annotations
