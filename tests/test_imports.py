@@ -27,12 +27,12 @@ MAY_IMPORT = {
     "convert": {"bundle", "model", "engine"} | LIGHT,
     "fetch": {"bundle", "convert", "model"} | LIGHT,
     "export": {"bundle", "model", "ops"} | LIGHT,
-    "bridge": {"_native"} | LIGHT,
     "bundles": set(),
     "bridge": {"film", "story", "receipts", "_native"} | LIGHT,
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
-    "cli": {"film", "bridge", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch", "session", ""}
+    "cli": {"film", "bridge", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch"}
+    | {"session", ""}
     | LIGHT,
 }
 """Part of the package ("" is its ``__init__``) to the parts that it may name, at any depth of a function."""
