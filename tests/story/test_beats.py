@@ -265,6 +265,23 @@ def test_a_lower_beat_lets_the_last_shot_end(narrator):
     assert shown(narrator) == [("high two", 19), ("low", 24)]
 
 
+def test_a_beat_between_two_priorities_replaces_the_one_that_waits_in_the_film(narrator):
+    """high is on screen with its last shot, low is next in the film; also outranks low but not high."""
+    narrator.trigger("high")
+    low = narrator.trigger("low")
+    for frame in narrator.frames():
+        if frame.prompt == "high two":
+            break
+    assert low.state == "running"
+    with pytest.raises(ScriptError, match="would change the words of high"):
+        narrator.trigger("sit")
+    narrator.trigger("also")
+    assert low.state == "dropped"
+    with pytest.raises(ScriptError, match="would change the words of high"):
+        narrator.trigger("sit")
+    assert shown(narrator) == [("high two", 19), ("also", 24)]
+
+
 def test_an_endless_shot_gives_way(narrator):
     narrator.trigger("endless")
     next(narrator.frames())
@@ -339,8 +356,13 @@ def test_an_edit_changes_the_words_on_screen(narrator):
     assert narrator.trigger("sit").state == "done"
     assert [prompt for prompt, _ in shown(narrator)] == ["also", "a red fox sits"]
     narrator.trigger("high")
-    with pytest.raises(ScriptError, match="of priority 50 would change the words of high of priority 90"):
-        narrator.trigger("sit")
+    for prompt in ("high one", "high two"):  # also while its last shot runs
+        assert next(frame.prompt for frame in narrator.frames() if frame.prompt == prompt)
+        with pytest.raises(ScriptError, match="of priority 50 would change the words of high of priority 90"):
+            narrator.trigger("sit")
+    narrator.trigger("endless")
+    assert shown(narrator, 40)[-1][0] == "endless"
+    assert narrator.trigger("sit").state == "done"
 
 
 def test_another_cut_of_the_film_drops_the_beat(narrator, film):
@@ -389,21 +411,23 @@ def test_the_queue_is_bounded(narrator):
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(["walk", "low", "also", "high", "chain", "endless", "frames", "sit"]), max_size=12))
-def test_any_order_of_triggers_leaves_nothing_waiting(actions):
+def test_any_order_of_triggers_leaves_nothing_waiting_and_never_cuts_the_highest_short(actions):
     book = parse_beats(BOOK, "x").book
     with ss.open(engine=FakeEngine(), ahead=0) as film:
         narrator = Narrator(book, film, clock=Clock())
-        fired = []
+        fired, prompts = [], []
         for action in actions:
             try:
                 if action == "frames":
-                    list(narrator.frames(count=30))
+                    prompts += [frame.prompt for frame in narrator.frames(count=30)]
                 else:
                     fired.append(narrator.trigger(action, **({"place": "x"} if action == "walk" else {})))
             except ScriptError:
                 assert action in ("high", "sit", "frames")
         if fired:
-            list(narrator.frames(count=800))
+            prompts += [frame.prompt for frame in narrator.frames(count=800)]
         assert narrator.waiting == ()
         assert {one.state for one in fired} <= {"done", "dropped"}
         assert all(one.reason for one in fired if one.state == "dropped")
+        num_shown = [prompts.count(prompt) for prompt in ("high one", "high two")]
+        assert num_shown == ([24, 20] if "high" in actions else [0, 0])

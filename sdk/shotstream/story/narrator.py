@@ -5,7 +5,9 @@
 * A beat is *done* as soon as its last shot is on screen. Then the first of its follow-ups whose condition holds joins
   those that wait, ahead of others of its priority.
 * A condition is asked when a beat is triggered, and again when its turn comes.
-* An edit never waits: it changes the words of the shot on screen, unless a beat of higher priority is running.
+* An edit never waits: it changes the words of the shot on screen, unless that belongs to a beat of higher priority.
+
+The narrator sees its own cuts only: mixed with others, a beat is dropped when they take its place.
 
 ``update`` moves things on; ``frames`` calls it for each frame. Conditions and cooldowns are the game's time, not the
 film's: the clock is handed in.
@@ -112,6 +114,7 @@ class Narrator(Generic[G]):
         self._facts = Blackboard(book.variables)
         self._waiting: list[Fired] = []
         self._current: Fired | None = None
+        self._before: Fired | None = None  # whose last shot the current one waits for
         self._ready_at: dict[str, float] = {}
         self._lock = threading.RLock()
         if book.style:
@@ -166,20 +169,20 @@ class Narrator(Generic[G]):
                 raise ScriptError(refusal)
             fired = self._prepare(beat, params)
             running = self._current if self._current is not None and self._current.state == "running" else None
+            on_screen = self._on_screen()
             if beat.edit is not None:
-                if running is not None and running.beat.priority > beat.priority:
+                if on_screen is not None and on_screen.priority > beat.priority:
                     raise ScriptError(
-                        f"beat {beat.name} of priority {beat.priority} would change the words of {running.beat.name} "
-                        f"of priority {running.beat.priority}; trigger it later, or raise its priority"
+                        f"beat {beat.name} of priority {beat.priority} would change the words of {on_screen.name} "
+                        f"of priority {on_screen.priority}; trigger it later, or raise its priority"
                     )
                 fired.tickets.append(self._film.prompt(fired.cue.captions[0]))
                 fired.state = "done"
-            elif running is None:
-                self._start(fired, after=self._at_end_of(beat))
-            elif beat.priority > running.beat.priority:
-                self._film.clear()
-                running.drop(f"{beat.name} interrupted it")
-                self._start(fired, after=False)
+            elif running is None or beat.priority > running.beat.priority:
+                if running is not None:
+                    self._film.clear()
+                    running.drop(f"{beat.name} interrupted it")
+                self._start(fired, after=on_screen is not None and on_screen.priority >= beat.priority)
             else:
                 self._queue(fired)
             self._ready_at[beat.name] = self._clock() + beat.cooldown_s
@@ -283,12 +286,14 @@ class Narrator(Generic[G]):
         ]
         self._waiting.insert(len(ahead), fired)
 
-    def _at_end_of(self, beat: Beat) -> bool:
-        """A beat is done while its last shot still runs; one of no higher priority waits for the end of that shot."""
+    def _on_screen(self) -> Beat | None:
+        """The beat that has the screen. One that is done keeps it while its last shot runs, if that shot has an end."""
         last = self._current
-        if last is None or last.state != "done" or last.cue.cuts[-1].shot.frames is None:
-            return False
-        return last.beat.priority >= beat.priority
+        if last is not None and self._before is not None and last.tickets[0].state != "delivered":
+            last = self._before
+        if last is None or last.state == "dropped":
+            return None
+        return last.beat if last.state == "running" or last.cue.cuts[-1].shot.frames is not None else None
 
     def _start(self, fired: Fired, *, after: bool) -> None:
         """Hand a beat's cuts to the film; ``after``: behind the shot on screen, however the beat wants to begin."""
@@ -296,6 +301,10 @@ class Narrator(Generic[G]):
             when: When = "shot_end" if number == 0 and after else cut.when
             ticket = self._film.cut(cut.shot.prompt, when, cut.shot.frames, seed=cut.shot.seed)
             fired.tickets.append(ticket)
+        replaced = self._current
+        if replaced is not None and replaced.state == "dropped" and not _seen(replaced):
+            replaced = self._before  # it was interrupted before its turn came
+        self._before = replaced if after else None
         self._current = fired
         fired.state = "running"
 
@@ -313,3 +322,7 @@ class Narrator(Generic[G]):
                     continue
                 self._ready_at[name] = self._clock() + follower.cooldown_s
                 return
+
+
+def _seen(fired: Fired) -> bool:
+    return any(ticket.state == "delivered" for ticket in fired.tickets)
