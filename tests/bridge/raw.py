@@ -1,0 +1,43 @@
+"""A peer that can say anything, for what the Python client never would."""
+
+import zmq
+
+from shotstream.bridge import wire
+from shotstream.bridge.clock import steady_ns
+from shotstream.bridge.messages import Hello
+
+
+class RawPeer:
+    """A DEALER on the server's ``ctl``; ``say`` parts or messages, ``hear`` the next answer or None."""
+
+    def __init__(self, endpoint, token=""):
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(endpoint)
+        self._token = token
+
+    def say(self, *parts):
+        for part in parts if parts and not isinstance(parts[0], bytes) else [parts]:
+            self.socket.send_multipart(wire.encode(part) if not isinstance(part, tuple) else list(part))
+
+    def hear(self, timeout_ms=2000):
+        if not self.socket.poll(timeout_ms):
+            return None
+        return wire.decode(wire.server_messages, self.socket.recv_multipart())
+
+    def hello(self, **fields):
+        self.say(Hello(**{"proto_min": 1, "proto_max": 1, "token": self._token, "role": "operator", **fields}))
+        return self.hear()
+
+    def request(self, kind, welcome, *, id=1, **fields):
+        """A request as it should be, except for ``fields``."""
+        always = {"id": id, "ep": welcome.epoch, "ttl": 2000, "ts": steady_ns()}
+        return kind(**{**always, **fields})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+        self._context.term()
