@@ -231,6 +231,10 @@ class Client:
         """Shortest recent round trip to the server."""
         return self._link.offset.best.rtt_ns / 1e6
 
+    def reconnect(self) -> None:
+        """Make the connection anew now, for a program that knows the network or the server has just come back."""
+        self._link.reconnect()
+
     def close(self) -> None:
         """Leave the server. Frames already handed out stay valid."""
         self._link.close()

@@ -108,7 +108,7 @@ class Link:
         self._pending: dict[int, _Pending] = {}
         self._unsent: deque[_Pending] = deque()
         self._credits: deque[Credit] = deque()
-        self._closing = False
+        self._closing = self._renew = False
         self._wake = Wake()
         self._context: zmq.Context[Any] = zmq.Context()
         self._ctl: zmq.Socket[Any] | None = None
@@ -157,6 +157,11 @@ class Link:
         if welcome is not None:
             self._credits.append(Credit(s=welcome.session, st=st, n=n, rel=rel, presented=presented_ns))
             self._wake.ring()
+
+    def reconnect(self) -> None:
+        """Make the connection anew, at once if it is waiting for its next attempt."""
+        self._renew = True
+        self._wake.ring()
 
     def close(self) -> None:
         """Leave and stop the thread, in well under a second. Safe to call twice."""
@@ -402,6 +407,11 @@ class Link:
             self._lose(ConnectionLost("the server does not take requests any more"))
 
     def _keep_time(self, now: int) -> None:
+        if self._renew:
+            self._renew = False
+            if self._ctl is not None:
+                self._lose(ConnectionLost("the connection is made anew on request"))
+            self._retry_at_ns = now
         for number in [number for number, one in list(self._pending.items()) if one.expires_ns < now]:
             why = f"; {self.error}" if self.error else ""
             self._settle(number, Bye(), Timeout(f"no answer within the request's time{why}"))
