@@ -4,7 +4,7 @@ import zmq
 
 from shotstream.bridge import wire
 from shotstream.bridge.clock import steady_ns
-from shotstream.bridge.messages import Hello
+from shotstream.bridge.messages import Ack, Hello
 
 
 class RawPeer:
@@ -25,6 +25,13 @@ class RawPeer:
         if not self.socket.poll(timeout_ms):
             return None
         return wire.decode(wire.server_messages, self.socket.recv_multipart())
+
+    def acks(self, num):
+        """The next ``num`` acks; reports that come between are passed over."""
+        found = []
+        while len(found) < num and (answer := self.hear()) is not None:
+            found += [answer] if isinstance(answer, Ack) else []
+        return found
 
     def hello(self, **fields):
         self.say(Hello(**{"proto_min": 1, "proto_max": 1, "token": self._token, "role": "operator", **fields}))

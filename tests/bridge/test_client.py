@@ -168,7 +168,14 @@ def test_arguments_that_do_not_fit_are_refused(serve, connect):
             ss.connect(**arguments, timeout=0.1)
     serve()
     client = connect()
-    for arguments in ({"count": 0}, {"queue": 0}, {"queue": 65}):
+    for arguments in (
+        {"count": 0},
+        {"queue": 0},
+        {"queue": 65},
+        {"mode": "all"},
+        {"format": "yuv"},
+        {"origin": "left"},
+    ):
         with pytest.raises(ss.ConfigError):
             client.frames(**arguments)
 

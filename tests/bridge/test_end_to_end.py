@@ -8,6 +8,7 @@ import pytest
 import shotstream as ss
 from shotstream.bridge import faults
 from shotstream.bridge.messages import Flag
+from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
 from shotstream.testing import FakeEngine, draw_chart, read_chart
 
 
@@ -172,3 +173,33 @@ def test_one_stream_at_a_time(serve, connect):
         client.frames()
     frames.close()
     client.frames().close()
+
+
+@pytest.mark.parametrize("origin", ["top_left", "bottom_left"])
+@pytest.mark.parametrize("format", ["rgb8", "rgba8", "bgra8", "nv12"])
+def test_pixels_come_in_the_format_asked_for(serve, connect, format, origin):
+    server = serve(clock="demand")
+    client = connect()
+    client.cut("a fox", seed=3)
+    (frame,) = client.frames(count=1, mode="lossless", format=format, origin=origin, timeout=5)
+    chart = draw_chart(server.film.spec, shot=0, block=0, frame=0, caption="a fox", seed=3)
+    layout = PixelLayout(width_px=160, height_px=96, format=PixelFormat(format), origin=Origin(origin))
+    for plane, expected in zip(frame.planes, layout.planes(layout.pack(chart)), strict=True):
+        np.testing.assert_array_equal(plane, expected)
+    upright = frame.image if origin == "top_left" else frame.image[::-1]
+    if format == "rgba8":
+        np.testing.assert_array_equal(upright[..., :3], chart)
+    if format == "bgra8":
+        np.testing.assert_array_equal(upright[..., 2::-1], chart)
+    assert (frame.format, frame.origin) == (format, origin)
+
+
+def test_a_server_that_was_not_built_offers_rgb_only(serve, connect, monkeypatch):
+    monkeypatch.setattr("shotstream.bridge.server.can_pack", lambda: False)
+    serve(clock="demand")
+    client = connect()
+    assert client.stream.fmts == ("rgb8",)
+    client.cut("a fox")
+    with pytest.raises(ss.ScriptError, match="compiled module"):
+        list(client.frames(count=1, format="rgba8", timeout=5))
+    assert len(list(client.frames(count=1, timeout=5))) == 1

@@ -25,7 +25,9 @@ from .messages import (
     HoldRequest,
     Message,
     Mode,
+    OriginName,
     PinRequest,
+    PixelFormatName,
     PromptRequest,
     QueryRequest,
     Request,
@@ -106,12 +108,19 @@ class AsyncClient:
         return self.sync.events()
 
     async def frames(
-        self, *, count: int | None = None, mode: Mode = "latest", queue: int = 8, timeout: float | None = None
+        self,
+        *,
+        count: int | None = None,
+        mode: Mode = "latest",
+        queue: int = 8,
+        format: PixelFormatName = "rgb8",
+        origin: OriginName = "top_left",
+        timeout: float | None = None,
     ) -> AsyncIterator[RemoteFrame]:
         """Frames as they come; see ``Client.frames``."""
         if count is not None and count < 1:
             raise ConfigError(f"count={count} is below 1; leave it out for all frames")
-        stream = self.sync.open_stream(mode=mode, queue=queue)
+        stream = self.sync.open_stream(mode=mode, queue=queue, format=format, origin=origin)
         try:
             taken = 0
             while count is None or taken < count:

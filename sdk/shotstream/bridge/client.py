@@ -23,13 +23,14 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BridgeError, ClosedError, ConfigError
 from . import auth
 from .faults import ConnectionLost, StaleCommand, Timeout
 from .link import Address, Link
 from .messages import (
+    MAX_WINDOW,
     Ack,
     ClearRequest,
     CommandState,
@@ -40,7 +41,9 @@ from .messages import (
     HoldRequest,
     Message,
     Mode,
+    OriginName,
     PinRequest,
+    PixelFormatName,
     PromptRequest,
     QueryRequest,
     Request,
@@ -77,7 +80,9 @@ class RemoteFrame:
     """One frame as it came from the server.
 
     Attributes:
-        image: uint8 ``(height, width, 3)`` RGB, read-only, a view of the received message; safe to keep.
+        planes: uint8 views of the received message, read-only, safe to keep: ``(height, width, 3 or 4)``, or for NV12
+            luma ``(height, width)`` and chroma ``(height / 2, width / 2, 2)``. Rows are in memory order.
+        format, origin: as asked for.
         index, shot, block, frame_in_shot, revision, seed, time_s: as in ``Frame``.
         command: number of the newest command that first shows here, 0 for none; see ``RemoteReceipt.command``.
         flags: what is special about it.
@@ -86,7 +91,9 @@ class RemoteFrame:
         epoch: of the server that sent it.
     """
 
-    image: Image
+    planes: tuple[Image, ...]
+    format: PixelFormatName
+    origin: OriginName
     index: int
     shot: int
     block: int
@@ -99,6 +106,11 @@ class RemoteFrame:
     dropped: int
     age_ms: float
     epoch: int
+
+    @property
+    def image(self) -> Image:
+        """The first plane: RGB, RGBA or BGRA, or the luma of NV12."""
+        return self.planes[0]
 
     @property
     def is_cut(self) -> bool:
@@ -317,6 +329,8 @@ class Client:
         count: int | None = None,
         mode: Mode = "latest",
         queue: int = 8,
+        format: PixelFormatName = "rgb8",
+        origin: OriginName = "top_left",
         timeout: float | None = None,
     ) -> Frames:
         """Frames as they come; waits for the next one, through outages and holds.
@@ -325,6 +339,8 @@ class Client:
             count: stop after as many; None goes on until the client is closed.
             mode: "latest" skips to the newest frame when the consumer is slow; "queue" keeps the newest ``queue``
                 frames for it; "lossless" skips nothing until the server's spool is full.
+            format: order of the bytes: "rgb8", "rgba8", "bgra8", or "nv12" (BT.709, limited range).
+            origin: which row comes first in memory, "top_left" or "bottom_left".
             timeout: seconds to wait for a frame.
 
         Raises:
@@ -333,22 +349,37 @@ class Client:
         """
         if count is not None and count < 1:
             raise ConfigError(f"count={count} is below 1; leave it out for all frames")
-        return Frames(self.open_stream(mode=mode, queue=queue), count, timeout)
+        stream = self.open_stream(mode=mode, queue=queue, format=format, origin=origin)
+        return Frames(stream, count, timeout)
 
-    def open_stream(self, *, mode: Mode = "latest", queue: int = 8) -> Stream:
+    def open_stream(
+        self,
+        *,
+        mode: Mode = "latest",
+        queue: int = 8,
+        format: PixelFormatName = "rgb8",
+        origin: OriginName = "top_left",
+    ) -> Stream:
         """A stream to poll, for event loops; ``frames`` is the simple way.
 
         Raises:
-            ConfigError: the client has an open stream, or ``queue`` is outside 1..64.
+            ConfigError: the client has an open stream, or an argument is outside its range.
         """
-        if not 1 <= queue <= 64:
-            raise ConfigError(f"queue={queue} is outside 1..64")
+        if not 1 <= queue <= MAX_WINDOW:
+            raise ConfigError(f"queue={queue} is outside 1..{MAX_WINDOW}")
+        for name, value, known in (
+            ("mode", mode, get_args(Mode)),
+            ("format", format, get_args(PixelFormatName)),
+            ("origin", origin, get_args(OriginName)),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name}={value!r} is not known; use one of {', '.join(known)}")
         with self._changed:
             if self._stream is not None:
                 raise ConfigError(
                     "this client is iterating over frames already; finish that, or connect another client"
                 )
-            self._stream = stream = Stream(self, self._link, mode, queue)
+            self._stream = stream = Stream(self, self._link, mode, queue, format, origin)
         stream.subscribe()
         return stream
 
@@ -437,9 +468,11 @@ class Client:
 class Stream:
     """Frames on their way to one consumer: ``release`` the last one, poll ``ready``, ``take``; ``close`` ends it."""
 
-    def __init__(self, client: Client, link: Link, mode: Mode, queue: int) -> None:
+    def __init__(
+        self, client: Client, link: Link, mode: Mode, queue: int, format: PixelFormatName, origin: OriginName
+    ) -> None:
         self._client, self._link = client, link
-        self.mode, self._queue = mode, queue
+        self.mode, self._queue, self._format, self._origin = mode, queue, format, origin
         self._id: int | None = None
         self._epoch = 0
         self._frames: deque[RemoteFrame] = deque()
@@ -497,7 +530,13 @@ class Stream:
                 self._last_index = -1
         try:
             answer = self._link.request(
-                SubscribeRequest, ttl_ms=COMMAND_TTL_MS, mode=self.mode, n=self._queue, after=after
+                SubscribeRequest,
+                ttl_ms=COMMAND_TTL_MS,
+                mode=self.mode,
+                fmt=self._format,
+                org=self._origin,
+                n=self._queue,
+                after=after,
             )[1]
         except ClosedError:
             return
@@ -529,10 +568,11 @@ class Stream:
 
     def put(self, header: FrameHeader, pixels: memoryview, arrived_ns: int) -> None:
         """A frame has arrived; called by the client, under its lock."""
-        import numpy as np
-
         if header.st != self._id:
             return  # of the stream before this one
+        planes = _planes(header, pixels)
+        if planes is None:
+            return
         flags = Flag(header.fl)
         if self._fresh:
             flags |= Flag.DISCONTINUITY
@@ -541,7 +581,9 @@ class Stream:
         offset_ns = self._link.offset.best.offset_ns
         self._frames.append(
             RemoteFrame(
-                image=np.frombuffer(pixels.toreadonly(), np.uint8).reshape(header.h, header.w, 3),
+                planes=planes,
+                format=header.fmt,
+                origin=header.org,
                 index=header.f,
                 shot=header.sh,
                 block=header.bl,
@@ -556,6 +598,23 @@ class Stream:
                 epoch=self._epoch,
             )
         )
+
+
+def _planes(header: FrameHeader, pixels: memoryview) -> tuple[Image, ...] | None:
+    """The pixels as arrays, or None when they are not what the header says."""
+    import numpy as np
+
+    from .pixels import Origin, PixelFormat, PixelLayout
+
+    try:
+        layout = PixelLayout(
+            width_px=header.w, height_px=header.h, format=PixelFormat(header.fmt), origin=Origin(header.org)
+        )
+        if header.str != layout.stride_bytes:
+            return None
+        return layout.planes(np.frombuffer(pixels.toreadonly(), np.uint8))
+    except ConfigError:
+        return None
 
 
 class Frames(Iterator[RemoteFrame]):

@@ -39,11 +39,14 @@ Window = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
 Role = Literal["viewer", "trigger", "director", "operator"]
 Mode = Literal["latest", "queue", "lossless"]
 When = Literal["block", "shot_end", "now"]
+PixelFormatName = Literal["rgb8", "rgba8", "bgra8", "nv12"]
+OriginName = Literal["top_left", "bottom_left"]
 CommandState = Literal["queued", "started", "generated", "on_air", "presented", "failed", "superseded"]
 
 ROLES: tuple[Role, ...] = ("viewer", "trigger", "director", "operator")
 """From the least to the most that a client may do; each may do what those before it may."""
-CAPABILITIES: tuple[str, ...] = ("frames.inline", "format.rgb8", "mode.latest", "mode.queue", "mode.lossless", "resume")
+FORMATS: tuple[PixelFormatName, ...] = ("rgb8", "rgba8", "bgra8", "nv12")
+CAPABILITIES: tuple[str, ...] = ("frames.inline", "mode.latest", "mode.queue", "mode.lossless", "resume")
 
 
 class Flag(enum.IntFlag):
@@ -172,7 +175,8 @@ class SubscribeRequest(Request, frozen=True, kw_only=True, tag="subscribe"):
     """
 
     mode: Mode = "latest"
-    fmt: Literal["rgb8"] = "rgb8"
+    fmt: PixelFormatName = "rgb8"
+    org: OriginName = "top_left"
     n: Window = 8
     after: Annotated[int, Meta(ge=-1, le=2**63 - 1)] = -1
 
@@ -350,8 +354,9 @@ class FrameHeader(Message, frozen=True, kw_only=True, tag="frame"):
 
     st: stream. f: number in the film. sh, sf, bl: shot, frame of the shot, block. rev: prompt edits its shot had seen.
     cmd: the newest command that first shows here, 0 for none. fl: see ``Flag``. pts: time in the film, ns. due: when
-    the server released it; gen: when its block was ready. w, h: pixels; str: bytes of a row. org: first row in memory;
-    cs: colour space. drop: frames left out since the one before.
+    the server released it; gen: when its block was ready. w, h: pixels; str: bytes of a row, in every plane. fmt: order
+    of the bytes (NV12 is a plane of luma, then one of chroma of half the height); org: first row in memory; cs: colour
+    space, rec709 in the limited range for NV12. drop: frames left out since the one before.
     """
 
     st: U32
@@ -369,10 +374,9 @@ class FrameHeader(Message, frozen=True, kw_only=True, tag="frame"):
     w: U16
     h: U16
     str: U32
-    fmt: Literal["rgb8"] = "rgb8"
-    org: Literal["top_left"] = "top_left"
-    cs: Literal["srgb"] = "srgb"
-    loc: Literal["inline"] = "inline"
+    fmt: PixelFormatName = "rgb8"
+    org: OriginName = "top_left"
+    cs: Literal["srgb", "rec709"] = "srgb"
     drop: U32 = 0
 
 

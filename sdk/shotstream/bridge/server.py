@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import zmq
 
 from ..errors import CapacityError, ConfigError, ShotstreamError
@@ -32,6 +31,7 @@ from .delivery import Outbox
 from .faults import Code, Fault
 from .messages import (
     CAPABILITIES,
+    FORMATS,
     MAX_CREDIT_BYTES,
     MAX_CTL_BYTES,
     MAX_WINDOW,
@@ -64,8 +64,9 @@ from .messages import (
     Viewer,
     Welcome,
 )
+from .pixels import Origin, PixelFormat, PixelLayout
 from .program import Program, SessionClock
-from .sessions import Released, Session, Strikes, TokenBucket
+from .sessions import Released, Session, Strikes, TokenBucket, can_pack, is_plain
 from .wake import Wake
 
 log = logging.getLogger("shotstream.bridge")
@@ -417,7 +418,7 @@ class Server:
             stream=StreamInfo(
                 w=spec.width_px,
                 h=spec.height_px,
-                fmts=("rgb8",),
+                fmts=FORMATS if can_pack() else ("rgb8",),
                 rate=(rate.numerator, rate.denominator),
                 bundle=self.film.bundle[:64],
             ),
@@ -499,10 +500,23 @@ class Server:
         )
 
     def _subscribe(self, session: Session, request: SubscribeRequest) -> Subscribed:
+        spec = self.film.spec
+        layout = PixelLayout(
+            width_px=spec.width_px,
+            height_px=spec.height_px,
+            format=PixelFormat(request.fmt),
+            origin=Origin(request.org),
+        )
+        if not is_plain(layout) and not can_pack():
+            raise ConfigError(
+                f"fmt={request.fmt!r} org={request.org!r} needs the compiled module, which this server lacks; "
+                "install shotstream there, or take rgb8 with its top row first"
+            )
         window = {"latest": 2, "queue": request.n, "lossless": 16}[request.mode]
         limit = {"latest": 1, "queue": request.n, "lossless": self.config.spool_frames}[request.mode]
         self._streams += 1
         session.end_stream()
+        session.layout = layout
         session.outbox = Outbox(request.mode, limit=limit, window=window)
         session.stream, session.after, session.sent_index = self._streams, request.after, request.after
         return Subscribed(
@@ -510,7 +524,7 @@ class Server:
             st=self._streams,
             mode=request.mode,
             window=window,
-            frame_bytes=self.film.spec.frame_bytes,
+            frame_bytes=layout.size_bytes,
         )
 
     # --- frm -----------------------------------------------------------------------------------------------------
@@ -557,7 +571,7 @@ class Server:
         self._ask_for_frames()
 
     def _pump(self, session: Session) -> None:
-        while session.outbox is not None and session.frame_peer is not None:
+        while session.outbox is not None and session.frame_peer is not None and session.layout is not None:
             released = session.outbox.take()
             if released is None:
                 return
@@ -570,10 +584,11 @@ class Server:
                 flags |= Flag.GAP
                 if session.events & EventMask.GAP:
                     self._send(session.peer, wire.encode(Event(kind="gap", frame=frame.index, count=lost)))
-            header = _header(released, stream=session.stream, flags=flags, lost=lost)
+            header = _header(released, session.layout, stream=session.stream, flags=flags, lost=lost)
+            pixels = released.pixels(session.layout)
             try:
                 self._frm.send_multipart(
-                    [session.frame_peer, *wire.encode(header), np.ascontiguousarray(frame.image).data],
+                    [session.frame_peer, *wire.encode(header), pixels],
                     zmq.DONTWAIT,
                     copy=False,
                 )
@@ -611,9 +626,8 @@ class Server:
         self._by_peer.pop(session.peer, None)
 
 
-def _header(released: Released, *, stream: int, flags: Flag, lost: int) -> FrameHeader:
+def _header(released: Released, layout: PixelLayout, *, stream: int, flags: Flag, lost: int) -> FrameHeader:
     frame = released.frame
-    height, width, _ = frame.image.shape
     return FrameHeader(
         st=stream,
         f=frame.index,
@@ -627,9 +641,12 @@ def _header(released: Released, *, stream: int, flags: Flag, lost: int) -> Frame
         pts=round(frame.time_s * 1e9),
         due=released.due_ns,
         gen=round(frame.generated_at * 1e9),
-        w=width,
-        h=height,
-        str=width * 3,
+        w=layout.width_px,
+        h=layout.height_px,
+        str=layout.stride_bytes,
+        fmt=layout.format.value,
+        org=layout.origin.value,
+        cs="rec709" if layout.format is PixelFormat.NV12 else "srgb",
         drop=lost,
     )
 

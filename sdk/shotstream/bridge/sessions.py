@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from ..frames import Frame
 from .clock import Clock, steady_ns
 from .delivery import Outbox
 from .messages import MAX_WINDOW, Role
+from .pixels import Origin, PixelFormat, PixelLayout
 
 _KEPT_ANSWERS = 256
 _KEPT_PEERS = 1024
+
+
+def is_plain(layout: PixelLayout) -> bool:
+    """The picture is sent as the film has it."""
+    return layout.format is PixelFormat.RGB8 and layout.origin is Origin.TOP_LEFT
 
 
 class TokenBucket:
@@ -34,10 +43,18 @@ class TokenBucket:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A frame on its way out, and when it left the programme."""
+    """A frame on its way out, and when it left the programme. It is packed once for all clients that ask alike."""
 
     frame: Frame
     due_ns: int
+    _packed: dict[PixelLayout, memoryview] = field(default_factory=dict)
+
+    def pixels(self, layout: PixelLayout) -> memoryview:
+        """The picture as ``layout`` has it."""
+        if layout not in self._packed:
+            image = np.ascontiguousarray(self.frame.image)
+            self._packed[layout] = (image if is_plain(layout) else layout.pack(image)).data
+        return self._packed[layout]
 
 
 @dataclass(kw_only=True)
@@ -54,6 +71,7 @@ class Session:
     bucket: TokenBucket
     answers: OrderedDict[int, list[bytes]] = field(default_factory=OrderedDict)
     outbox: Outbox[Released] | None = None
+    layout: PixelLayout | None = None
     stream: int = 0
     frame_peer: bytes | None = None
     after: int = -1
@@ -109,3 +127,8 @@ class Strikes:
         for table in (self._strikes, self._banned_until):
             while len(table) > _KEPT_PEERS:
                 table.popitem(last=False)
+
+
+def can_pack() -> bool:
+    """Formats other than RGB with 8 bits can be made; a source tree that was not built cannot."""
+    return importlib.util.find_spec("shotstream._native") is not None

@@ -123,6 +123,6 @@ def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHead
         header = decode(frame_headers, [parts[0].bytes, parts[1].bytes])
     except (ProtocolError, TooLarge):
         return None
-    if header.str * header.h != len(parts[2]) or header.str != header.w * 3 or len(parts[2]) > max_bytes:
+    if len(parts[2]) > max_bytes:
         return None
     return header, parts[2].buffer

@@ -40,7 +40,7 @@ EXAMPLES: dict[str, m.Message] = {
     "hold": m.HoldRequest(**ASKED),
     "resume": m.ResumeRequest(**ASKED),
     "query": m.QueryRequest(**ASKED),
-    "subscribe": m.SubscribeRequest(**ASKED, mode="queue", n=4, after=99),
+    "subscribe": m.SubscribeRequest(**ASKED, mode="queue", fmt="bgra8", org="bottom_left", n=4, after=99),
     "unsubscribe": m.UnsubscribeRequest(**ASKED),
     "welcome": m.Welcome(
         proto=1,
@@ -49,7 +49,7 @@ EXAMPLES: dict[str, m.Message] = {
         role="director",
         caps=m.CAPABILITIES,
         limits=m.Limits(ctl_bytes=65536, prompt_chars=4000, rate_hz=20, burst=40, window=64),
-        stream=m.StreamInfo(w=832, h=480, fmts=("rgb8",), rate=(16, 1), bundle="shotstream-1.3b"),
+        stream=m.StreamInfo(w=832, h=480, fmts=m.FORMATS, rate=(16, 1), bundle="shotstream-1.3b"),
         frm_port=5571,
         lease_ms=5000,
         c0=1_000_000_007,
@@ -97,7 +97,9 @@ EXAMPLES: dict[str, m.Message] = {
         gen=5,
         w=832,
         h=480,
-        str=832 * 3,
+        str=832 * 4,
+        fmt="bgra8",
+        org="bottom_left",
         drop=2,
     ),
 }
