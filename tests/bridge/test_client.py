@@ -17,7 +17,7 @@ import zmq
 
 import shotstream as ss
 from shotstream.bridge import aio, auth, faults
-from shotstream.bridge.messages import Flag
+from shotstream.bridge.messages import Credit, Flag
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
 
@@ -31,6 +31,10 @@ def wait_until(condition, seconds=5):
 
 def start(**options):
     return Server(ss.open("test-chart", engine=FakeEngine()), ServerConfig(**options)).start()
+
+
+class Oversize(Credit, frozen=True, kw_only=True, tag="c"):
+    pad: str
 
 
 # --- outages -----------------------------------------------------------------------------------------------------
@@ -101,6 +105,19 @@ def test_an_outage_of_the_link_alone_loses_no_session(serve, connect):
     assert indices == sorted(set(indices)) and len(server._sessions) == 1
 
 
+def test_a_lost_frame_socket_alone_is_noticed(serve, connect):
+    server = serve(clock="demand")
+    client = connect()
+    client.cut("a fox")
+    frames = client.frames(timeout=5)
+    next(frames)
+    # More than the server takes on this socket: ZeroMQ ends that connection and makes it anew, unknown to the server.
+    client._link._credits.append(Oversize(s=client._link.welcome.session, st=1, pad="x" * 2000))
+    client._link._wake.ring()
+    wait_until(lambda: client.connections == 2)
+    assert next(frames).index > 0 and len(server._sessions) == 1
+
+
 def test_a_hung_server_is_noticed_and_no_call_hangs(runtime):
     command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart"]
     path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
@@ -118,6 +135,23 @@ def test_a_hung_server_is_noticed_and_no_call_hangs(runtime):
             os.kill(process.pid, signal.SIGCONT)
             assert client.wait_connected(5)
             assert client.status(ttl_ms=5000).shot == -1, "the cut was too old when the server woke up"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_server_leaves_nothing_in_the_way_of_the_next(runtime, ends):
+    command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart"]
+    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path})
+    try:
+        wait_until((runtime / "default.json").exists, 20)
+        client = ends.enter_context(ss.connect())
+        process.kill()
+        process.wait()
+        server = ends.enter_context(contextlib.closing(start()))
+        wait_until(lambda: client.connections == 2)
+        assert client.status().shot == -1 and client._link.welcome.epoch == server.epoch
     finally:
         process.kill()
         process.wait()

@@ -83,9 +83,25 @@ def test_a_hold_is_on_air_once_nothing_more_is_made(serve, connect):
     assert hold.wait("on_air", 1) and hold.frame == last
 
 
+class Picky(FakeEngine):
+    def open_shot(self, plan):
+        if "ghost" in plan.caption:
+            raise ss.ScriptError("there are no ghosts; ask for something else")
+        super().open_shot(plan)
+
+
 def test_a_refused_shot_fails_its_receipt_and_not_the_server(serve, connect):
-    engine = FakeEngine(fail_at={(1, 0): ss.ScriptError("not this one")})
-    serve(clock="demand", engine=engine)
+    serve(clock="demand", engine=Picky())
+    client = connect()
+    refused = client.cut("a ghost")
+    assert not refused.wait("on_air", 2) and refused.state == "failed" and "no ghosts" in refused.note
+    client.cut("a fox")
+    assert len(list(client.frames(count=3, mode="lossless", timeout=5))) == 3
+    assert "no ghosts" in next(event.text for event in client.events() if event.kind == "engine")
+
+
+def test_a_command_that_the_film_refuses_raises_as_on_a_film(serve, connect):
+    serve(clock="demand")
     client = connect()
     with pytest.raises(ss.ScriptError, match="is empty"):
         client.cut("   ")
@@ -155,6 +171,22 @@ def test_a_slow_viewer_in_queue_mode_is_told_of_the_gap(serve, connect):
     gaps = [frame for frame in seen if frame.flags & Flag.GAP]
     assert gaps and gaps[0].dropped > 0 and seen[0].index > first.index
     assert any(event.kind == "gap" and event.count == gaps[0].dropped for event in client.events())
+
+
+def test_a_full_spool_keeps_what_it_has_and_flags_the_hole(serve, connect):
+    spec = ss.VideoSpec(width_px=128, height_px=128, fps=1000)
+    serve(engine=FakeEngine(spec), spool_mb=1)
+    client = connect()
+    client.cut("a fox")
+    frames = client.frames(mode="lossless", timeout=5)
+    seen = [next(frames)]
+    threading.Event().wait(0.2)
+    while not seen[-1].flags & Flag.GAP:
+        seen.append(next(frames))
+        assert len(seen) < 200
+    assert len(seen) > 16 and seen[-1].dropped == seen[-1].index - seen[-2].index - 1 > 0
+    whole = [frame.index for frame in seen[:-1]]
+    assert whole == list(range(whole[0], whole[0] + len(whole)))
 
 
 def test_frames_in_real_time_come_at_the_rate_of_the_film(serve, connect):

@@ -113,7 +113,7 @@ class Link:
         self._context: zmq.Context[Any] = zmq.Context()
         self._ctl: zmq.Socket[Any] | None = None
         self._frm: zmq.Socket[Any] | None = None
-        self._monitor: zmq.Socket[Any] | None = None
+        self._monitors: list[zmq.Socket[Any]] = []
         self._poller = zmq.Poller()
         self._heard_ns = self._asked_ns = self._pinged_ns = 0
         self._retry_s = FIRST_RETRY_S
@@ -207,7 +207,6 @@ class Link:
             self._lose(error if isinstance(error, BridgeError) else ConnectionLost(f"{self._address.ctl}: {error}"))
             return
         self._poller.register(self._ctl, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
         self._asked_ns = self._heard_ns = steady_ns()
         self._say_hello()
 
@@ -241,26 +240,28 @@ class Link:
             socket.setsockopt_string(zmq.CURVE_SERVERKEY, keys.server)
             socket.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.public)
             socket.setsockopt_string(zmq.CURVE_SECRETKEY, keys.secret)
-        if self._monitor is None:
-            self._monitor = socket.get_monitor_socket(
-                zmq.EVENT_HANDSHAKE_FAILED_AUTH
-                | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-                | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                | zmq.EVENT_DISCONNECTED
-            )
+        monitor = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_FAILED_AUTH
+            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.EVENT_DISCONNECTED
+        )
+        self._monitors.append(monitor)
+        self._poller.register(monitor, zmq.POLLIN)
         socket.connect(endpoint)
         return socket
 
     def _shut(self, *, linger_ms: int = 0) -> None:
-        if self._ctl is not None and self._monitor is not None:
-            self._ctl.disable_monitor()
-            self._monitor.close()
-        for socket in (self._ctl, self._frm, self._monitor):
+        for monitor in self._monitors:
+            self._poller.unregister(monitor)
+        for socket in (self._ctl, self._frm):
             if socket is not None:
+                socket.disable_monitor()
                 if socket in self._poller:
                     self._poller.unregister(socket)
                 socket.close(linger_ms)
-        self._ctl = self._frm = self._monitor = None
+        self._monitors.clear()
+        self._ctl = self._frm = None
         self.welcome = None
 
     def _lose(self, error: BridgeError) -> None:
@@ -300,8 +301,8 @@ class Link:
                 self._heard_ns = steady_ns()
                 if frame is not None:
                     self._on_frame(*frame, self._heard_ns)
-        if self._monitor is not None and self._monitor in ready:
-            self._on_monitor()
+        for monitor in [one for one in self._monitors if one in ready]:
+            self._on_monitor(monitor)
 
     def _on_ctl(self, message: Message, now: int) -> None:
         if isinstance(message, Welcome):
@@ -351,10 +352,10 @@ class Link:
             )
         self._on_change()
 
-    def _on_monitor(self) -> None:
-        while self._monitor is not None:
+    def _on_monitor(self, monitor: zmq.Socket[Any]) -> None:
+        while monitor in self._monitors:
             try:
-                event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
+                event = recv_monitor_message(monitor, zmq.NOBLOCK)["event"]
             except zmq.Again:
                 return
             where = self._address.ctl

@@ -92,7 +92,7 @@ class ServerConfig:
         allow: folder of the clients' public keys, ``ROLE/*.key``.
         lease_ms: a client that is silent for longer is forgotten.
         rate_hz, burst: requests a client may make.
-        spool_frames: frames that wait for a "lossless" client before new ones are lost.
+        spool_mb: pictures that wait for a "lossless" client before new ones are lost, in MiB; at least 16 frames.
         max_clients: more are turned away.
     """
 
@@ -104,7 +104,7 @@ class ServerConfig:
     lease_ms: int = 5000
     rate_hz: int = 20
     burst: int = 40
-    spool_frames: int = 512
+    spool_mb: int = 256
     max_clients: int = 32
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class ServerConfig:
             ("lease_ms", 50, 60_000),
             ("rate_hz", 1, 10_000),
             ("burst", 1, 10_000),
-            ("spool_frames", 1, 100_000),
+            ("spool_mb", 1, 100_000),
             ("max_clients", 1, 1000),
         ):
             if not low <= getattr(self, field) <= high:
@@ -199,7 +199,11 @@ class Server:
         self._free()
 
     def __enter__(self) -> Server:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.film.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -513,7 +517,8 @@ class Server:
                 "install shotstream there, or take rgb8 with its top row first"
             )
         window = {"latest": 2, "queue": request.n, "lossless": 16}[request.mode]
-        limit = {"latest": 1, "queue": request.n, "lossless": self.config.spool_frames}[request.mode]
+        spool = max(16, self.config.spool_mb * 2**20 // spec.frame_bytes)
+        limit = {"latest": 1, "queue": request.n, "lossless": spool}[request.mode]
         self._streams += 1
         session.end_stream()
         session.layout = layout
