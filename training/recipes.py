@@ -100,7 +100,7 @@ def storyworld_tiny() -> Recipe:
         ),
         frames=StageRecipe(num_samples=8000, steps=6000, batch=32, lr=0.02),
         clips=StageRecipe(num_samples=3000, steps=3000, batch=6, lr=0.015),
-        finish=StageRecipe(num_samples=3000, steps=600, batch=6, lr=0.008),
+        finish=StageRecipe(num_samples=3000, steps=2000, batch=6, lr=0.01, cooldown=0.8),
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def storyworld_micro() -> Recipe:
         ),
         codec=CodecRecipe(num_clips=6, clip_lat=2, steps=40, batch=2, lr=4e-3, crop_lat=4, max_latent_noise=0.12),
         frames=StageRecipe(num_samples=12, steps=30, batch=8, lr=0.02),
-        clips=StageRecipe(num_samples=6, steps=12, batch=4, lr=0.02),
+        clips=StageRecipe(num_samples=6, steps=24, batch=4, lr=0.02),
         finish=StageRecipe(num_samples=6, steps=4, batch=2, lr=0.01),
         phrasings=2,
     )  # fmt: skip
