@@ -73,7 +73,7 @@ def micro_codec() -> TinyVAE:
     codec = TinyVAE(TinyVAEConfig(latent_channels=CHANNELS, widths=(8, 6, 6, 4), blocks_per_stage=1, encoder="linear"))
     assert codec.linear is not None
     basis = torch.linalg.qr(torch.randn(12 * 64, CHANNELS)).Q.T
-    codec.linear.weight.copy_(basis.reshape(CHANNELS, 12, 8, 8))
+    codec.linear.set_components(basis.reshape(CHANNELS, 12, 8, 8), torch.zeros(12, 8, 8))
     last = codec.decoder[-1]
     assert isinstance(last, torch.nn.Conv2d)
     torch.nn.init.normal_(last.weight, std=0.1)
