@@ -34,7 +34,8 @@ def every_type():
             yield one
             yield from below(one)
 
-    return set(below(messages.Message)) - {messages.Request}
+    ours = {kind for kind in below(messages.Message) if kind.__module__ == messages.__name__}
+    return ours - {messages.Request}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -102,7 +103,7 @@ def outcome(decoder, data):
     assert time.process_time() - began < 0.5
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from(sorted(DECODERS)))
 def test_random_bytes_give_a_message_or_a_clear_error(data, name):
     outcome(DECODERS[name], data)
@@ -115,7 +116,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(sorted(EXAMPLES)), st.data())
 def test_one_field_of_anything_gives_a_message_or_a_clear_error(name, data):
     fields = msgspec.msgpack.decode(header(EXAMPLES[name]))

@@ -205,6 +205,7 @@ class Client:
             on_frame=self._on_frame,
             on_change=self._on_change,
         )
+        self._link.start()
 
     # --- the connection ------------------------------------------------------------------------------------------
 
@@ -684,6 +685,10 @@ def make_client(
     if (keys is None) != (server_key is None):
         raise ConfigError("keys and server_key go together: your .key_secret file and the server's .key file")
     pair = auth.load_keys(keys, server=server_key) if keys is not None else None
-    auth.check_bind(endpoint, has_keys=pair is not None)
+    _, port = auth.check_bind(endpoint, has_keys=pair is not None)
+    if port == 0:
+        raise ConfigError(
+            f"endpoint={endpoint!r} has no port; use the one that 'shotstream serve' printed for commands"
+        )
     address = Address(ctl=endpoint, token=token or "", keys=pair)
     return Client(lambda: address, role=role, name=client)

@@ -6,6 +6,7 @@ next, and never tries again after a refused key.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections import deque
@@ -49,6 +50,8 @@ from .messages import (
     Welcome,
 )
 from .wake import Wake
+
+log = logging.getLogger("shotstream.bridge")
 
 PING_EVERY_NS = 500_000_000
 DEAD_AFTER_NS = 2_000_000_000
@@ -119,6 +122,9 @@ class Link:
         self._retry_s = FIRST_RETRY_S
         self._retry_at_ns = 0
         self._thread = threading.Thread(target=self._run, name="shotstream-link", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect. The callbacks may run from now on."""
         self._thread.start()
 
     # --- from any thread -----------------------------------------------------------------------------------------
@@ -168,7 +174,7 @@ class Link:
         with self._lock:
             self._closing = True
         self._wake.ring()
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and self._thread.ident is not None:
             self._thread.join(5.0)
 
     # --- the link's thread ---------------------------------------------------------------------------------------
@@ -176,15 +182,11 @@ class Link:
     def _run(self) -> None:
         self._poller.register(self._wake.reader, zmq.POLLIN)
         while not self._closing:
-            now = steady_ns()
-            if self._ctl is None and now >= self._retry_at_ns:
-                self._open()
-            ready = dict(self._poller.poll(self._timeout_ms(steady_ns())))
-            if self._wake.reader.fileno() in ready:
-                self._wake.clear()
-            self._read(ready)
-            self._write()
-            self._keep_time(steady_ns())
+            try:
+                self._turn()
+            except Exception as error:  # a mistake of ours must not end the connection for good
+                log.exception("the link could not handle something; it connects anew")
+                self._lose(ConnectionLost(f"the client failed at a message: {type(error).__name__}: {error}"))
         if self._ctl is not None and self.welcome is not None:
             self._send(Bye(reason="closed"))
         self._shut(linger_ms=100)
@@ -192,6 +194,16 @@ class Link:
         self._context.term()
         self._wake.close()
         self._on_change()
+
+    def _turn(self) -> None:
+        if self._ctl is None and steady_ns() >= self._retry_at_ns:
+            self._open()
+        ready = dict(self._poller.poll(self._timeout_ms(steady_ns())))
+        if self._wake.reader.fileno() in ready:
+            self._wake.clear()
+        self._read(ready)
+        self._write()
+        self._keep_time(steady_ns())
 
     def _timeout_ms(self, now: int) -> int:
         times = [now + PING_EVERY_NS // 5]
@@ -248,18 +260,24 @@ class Link:
         )
         self._monitors.append(monitor)
         self._poller.register(monitor, zmq.POLLIN)
-        socket.connect(endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError:
+            socket.disable_monitor()
+            socket.close()
+            raise
         return socket
 
     def _shut(self, *, linger_ms: int = 0) -> None:
-        for monitor in self._monitors:
-            self._poller.unregister(monitor)
         for socket in (self._ctl, self._frm):
             if socket is not None:
                 socket.disable_monitor()
                 if socket in self._poller:
                     self._poller.unregister(socket)
                 socket.close(linger_ms)
+        for monitor in self._monitors:
+            self._poller.unregister(monitor)
+            monitor.close(0)  # an open one would keep the context from ending
         self._monitors.clear()
         self._ctl = self._frm = None
         self.welcome = None
