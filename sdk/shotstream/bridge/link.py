@@ -55,6 +55,8 @@ log = logging.getLogger("shotstream.bridge")
 
 PING_EVERY_NS = 500_000_000
 DEAD_AFTER_NS = 2_000_000_000
+ANSWER_GRACE_NS = 200_000_000
+"""Beyond its ttl, for an answer that is on its way."""
 HELLO_WITHIN_NS = 2_000_000_000
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 
@@ -150,7 +152,7 @@ class Link:
             if len(wire.encode(request)[1]) > MAX_CTL_BYTES:
                 raise error_from_code(Code.TOO_LARGE, f"the request is over {MAX_CTL_BYTES} bytes; shorten its text")
             pending = _Pending(
-                request=request, answer=Future(), expires_ns=steady_ns() + ttl_ms * 1_000_000 + 300_000_000
+                request=request, answer=Future(), expires_ns=steady_ns() + ttl_ms * 1_000_000 + ANSWER_GRACE_NS
             )
             self._pending[request.id] = pending
             self._unsent.append(pending)
