@@ -40,6 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; for export, see --bundle")
     parser.add_argument("--text", type=Path, help="folder of the trained text encoder; without it: ideal text rows")
     parser.add_argument("--bundle", type=Path, help="bundle folder that export writes")
+    parser.add_argument("--note", default="", help="for the card of an exported bundle")
     parser.add_argument("--resume", action="store_true", help="go on from this stage's own checkpoint")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop, cooled down, after this long")
     parser.add_argument("--threads", type=int, default=1, help="threads of each worker")
@@ -74,7 +75,7 @@ def run(recipe: Recipe, options: argparse.Namespace) -> None:
     elif options.stage == "export":
         if options.bundle is None or options.text is None:
             raise ShotstreamError("export needs --bundle FOLDER to write and --text FOLDER with the text encoder")
-        export_bundle(recipe, out, options.text, options.bundle, machine=machine())
+        export_bundle(recipe, out, options.text, options.bundle, machine=machine(), note=options.note)
     else:
         for kind in DATA_OF[options.stage]:
             if not data_files(out, kind):

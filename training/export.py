@@ -45,14 +45,14 @@ def last_stage(run: Path) -> dict[str, Any]:
     return checkpoint.load(run / f"{STAGES[0]}.pt")
 
 
-def export_bundle(recipe: Recipe, run: Path, text: Path, out: Path, *, machine: str) -> None:
+def export_bundle(recipe: Recipe, run: Path, text: Path, out: Path, *, machine: str, note: str = "") -> None:
     """Write the bundle of a run.
 
     Args:
         run: folder with ``codec.pt`` and stage checkpoints; their averaged weights are taken.
         text: folder with ``text.safetensors`` (its configuration in the metadata) and ``tokenizer.json``.
         out: bundle folder; files of the same names are replaced.
-        machine: what the run was made on, for the card.
+        machine: what the run was made on, for the card; note: whatever else a reader of the card should know.
     """
     out.mkdir(parents=True, exist_ok=True)
     codec, student = checkpoint.load(run / CODEC_FILE), last_stage(run)
@@ -64,6 +64,8 @@ def export_bundle(recipe: Recipe, run: Path, text: Path, out: Path, *, machine: 
         (out / name).chmod(0o644)
     stages = {**student["earlier"], student["stage"]: student["counts"]}
     card = _card(recipe, stages, codec["training"], machine)
+    if note:
+        card["note"] = note
     tables = {
         "format": 1,
         "name": recipe.name,

@@ -176,11 +176,12 @@ def test_finish_trains_on_its_own_past_and_the_export_opens(run, recipe, tmp_pat
     from training.text import save
 
     save(encoder, text)
-    export_bundle(recipe, tmp_path, text, tmp_path / "bundle", machine="a test")
+    export_bundle(recipe, tmp_path, text, tmp_path / "bundle", machine="a test", note="made for a test")
     bundle = load_bundle(tmp_path / "bundle")
     bundle.verify()
     assert bundle.spec == recipe.video and bundle.dit == recipe.dit and bundle.schedule == recipe.schedule
     assert bundle.card["stage_finish"].startswith("4 steps") and "stage_clips" in bundle.card
+    assert bundle.card["note"] == "made for a test"
     assert Schedule(bundle.schedule).steps[0].sigma == 1.0
 
 
