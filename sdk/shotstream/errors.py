@@ -6,7 +6,7 @@
     |-- WeightsError     fix the bundle or the checkpoint
     |-- DeviceError      fix the install, or ask for another device
     |-- CapacityError    ask for less (memory, disk, length)
-    |-- BridgeError      reconnect
+    |-- BridgeError      reconnect (its kinds are in ``bridge/faults.py``)
     |-- Aborted          nothing to fix: the work was cancelled on request
     `-- ClosedError      the film or engine was used after it was closed
 
