@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import hashlib
+import sys
 import threading
 import time
 import zlib
@@ -13,6 +14,7 @@ import pytest
 import shotstream as ss
 from shotstream.story.checkpoint import pack, unpack
 from shotstream.testing import FakeEngine, read_chart
+from tests.micro import write_micro_bundle
 
 SPEC = ss.VideoSpec(width_px=160, height_px=96)
 
@@ -549,6 +551,14 @@ def test_async_consumer_waits_for_commands():
 def test_open_refuses_what_cannot_work(options, error):
     with pytest.raises(error):
         ss.open(**{"bundle": "test-chart", **options})
+
+
+def test_missing_torch_is_named(tmp_path, monkeypatch):
+    bundle = write_micro_bundle(tmp_path / "micro")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "shotstream.engine.loader", raising=False)
+    with pytest.raises(ss.DeviceError, match=r"needs the package 'torch'.*pip install"):
+        ss.open(bundle)
 
 
 def test_stats_count_what_happened(film):

@@ -69,8 +69,13 @@ def _make_engine(bundle: str, device: str) -> Engine:
     from .bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    from .engine.loader import open_engine
-
+    try:
+        from .engine.loader import open_engine
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            f"bundle {loaded.name!r} needs the package {error.name!r}, which is not installed; "
+            f"run 'pip install {error.name}', or use bundle {TEST_CHART!r}"
+        ) from error
     return open_engine(loaded, device=device)
 
 
