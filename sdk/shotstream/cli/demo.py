@@ -19,7 +19,7 @@ DEMO_STORY = Story(
         Shot(prompt="wide shot: a red fox walks through a snowy forest by day", frames=57),
         Shot(prompt="medium shot: the fox stands in a meadow at dusk", frames=57),
         Shot(prompt="medium shot: the fox sits on the beach at sunset", frames=57),
-        Shot(prompt="wide shot: the fox and a blue robot dance in the city at night", frames=57),
+        Shot(prompt="medium shot: the fox dances in the city at night", frames=57),
         Shot(prompt="close-up: the fox looks up at the stars on the moon", frames=57),
     ),
 )
