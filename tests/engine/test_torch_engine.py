@@ -1,9 +1,14 @@
 """The whole executor on random weights: determinism, interventions, snapshots, long shots."""
 
+import json
+from collections.abc import Callable
+
 import numpy as np
 import psutil
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from shotstream.engine.protocol import Engine, Pin, ShotPlan
 from shotstream.engine.torch_engine import TorchEngine
@@ -139,6 +144,58 @@ def test_bad_snapshots_are_refused_and_change_nothing() -> None:
     with pytest.raises(ScriptError, match="open the same bundle"):
         engine.restore(wrong)
     assert digest(engine.next_block().images) == digest(twin.next_block().images)
+
+
+def altered(state: bytes, change: Callable[[dict, dict], object]) -> bytes:
+    """A well-formed snapshot that tells something else: ``change`` gets the description and the tensors."""
+    size = int.from_bytes(state[:8], "little")
+    story = json.loads(json.loads(state[8 : 8 + size])["__metadata__"]["shotstream"])
+    tensors = load_tensors(state)
+    change(story, tensors)
+    return save_tensors(tensors, {"shotstream": json.dumps(story)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda story, _: story.update(next_block=10**30, first_block=10**30 - 2),
+        lambda story, _: story.update(next_block=-1),
+        lambda story, _: story["shots"].clear(),
+        lambda story, _: story["shots"].reverse(),
+        lambda story, _: story["shots"][0].update(kept=[]),
+        lambda story, _: story["shots"][0]["kept"].append(99),
+        lambda story, _: story["shots"][0].update(start=2**64),
+        lambda story, _: story["shots"][1].update(start=0),
+        lambda story, _: story["shots"][1].update(shot=0),
+        lambda story, _: story["shots"][0]["captions"].insert(0, [7, "later"]),
+        lambda story, _: story["plan"].update(shot=5),
+        lambda story, _: story["plan"].update(seed=-1),
+        lambda story, _: story["context"]["flags"].__setitem__(0, 2**63),
+        lambda story, _: story["context"]["flags"].pop(),
+        lambda _, tensors: tensors.pop("context"),
+        lambda _, tensors: tensors["context"].view(-1)[5:6].fill_(float("nan")),
+        lambda _, tensors: tensors["blocks"].view(-1)[5:6].fill_(float("inf")),
+        lambda _, tensors: tensors.update({"shot0/frame0": tensors["shot0/frame0"].int()}),
+        lambda _, tensors: tensors.update(blocks=tensors["blocks"][:, :1].contiguous()),
+        lambda _, tensors: tensors.update(blocks=torch.tensor(1.0)),
+    ],
+)
+def test_snapshots_that_tell_of_an_impossible_film_are_refused(change: Callable[[dict, dict], object]) -> None:
+    engine, twin = micro_engine(), micro_engine()
+    for one in (engine, twin):
+        run(one, shots=2)
+    state = engine.snapshot()
+    with pytest.raises(ScriptError, match="snapshot"):
+        engine.restore(altered(state, change))
+    assert digest(engine.next_block().images) == digest(twin.next_block().images)
+    engine.restore(altered(state, lambda story, tensors: None))
+
+
+@pytest.mark.parametrize("bad", [b"[" * 200_000, 5, "abc"], ids=["deep", "number", "text"])
+def test_what_is_no_snapshot_at_all_is_refused(bad: object) -> None:
+    state = len(bad).to_bytes(8, "little") + bad if isinstance(bad, bytes) else bad
+    with pytest.raises(ScriptError, match="snapshot"):
+        micro_engine().restore(state)  # type: ignore[arg-type]
 
 
 def test_pins_reach_the_context() -> None:

@@ -5,7 +5,10 @@ The bytes are one safetensors file whose metadata holds a JSON description.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -17,36 +20,43 @@ VERSION = 1
 MAX_BYTES = 2 * 2**30
 _KEY = "shotstream"
 
+LATENT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+"""Numbers of shots, blocks and frames: far beyond any film, and safe in every calculation that they go into."""
+
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
 
 class SavedShot(msgspec.Struct, forbid_unknown_fields=True):
     """One remembered shot; tensor ``shot{shot}/frame{n}`` holds the encoding of each kept frame ``n``."""
 
-    shot: int
-    start: int
-    length: int
-    stride: int
-    captions: list[tuple[int, str]]
-    kept: list[int]
+    shot: Count
+    start: Count
+    length: Count
+    stride: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    captions: list[tuple[Count, str]]
+    kept: list[Count]
 
 
 class SavedPin(msgspec.Struct, forbid_unknown_fields=True):
-    shot: int
-    frame: int | None
+    shot: Count
+    frame: Count | None
 
 
 class SavedPlan(msgspec.Struct, forbid_unknown_fields=True):
-    shot: int
+    shot: Count
     caption: str
     global_caption: str
-    seed: int
+    seed: Seed
     pins: list[SavedPin]
-    num_frames: int | None
+    num_frames: Count | None
 
 
 class SavedContext(msgspec.Struct, forbid_unknown_fields=True):
     """Context of the open shot; tensor ``context`` holds its latents when ``flags`` came from earlier shots."""
 
-    flags: list[int]
+    flags: list[Count]
     captions: list[str]
 
 
@@ -59,8 +69,8 @@ class SavedStory(msgspec.Struct, forbid_unknown_fields=True):
     shots: list[SavedShot]
     plan: SavedPlan | None = None
     context: SavedContext | None = None
-    next_block: int = 0
-    first_block: int = 0
+    next_block: Count = 0
+    first_block: Count = 0
     prompt: str = ""
     block_captions: list[str] = []
 
@@ -75,8 +85,11 @@ def unpack(state: bytes, fingerprint: str) -> tuple[SavedStory, dict[str, Tensor
     """The inverse of :func:`pack`, checked.
 
     Raises:
-        ScriptError: too large, damaged, of another version, or made with other weights.
+        ScriptError: no bytes, too large, damaged, of another version, made with other weights, or telling of shots
+            that no film can hold.
     """
+    if not isinstance(state, bytes):
+        raise ScriptError(f"a snapshot is bytes, not {type(state).__name__}; give what snapshot() returned")
     if len(state) > MAX_BYTES:
         raise ScriptError(f"snapshot of {len(state)} bytes exceeds {MAX_BYTES}; it was not made by shotstream")
     try:
@@ -84,7 +97,7 @@ def unpack(state: bytes, fingerprint: str) -> tuple[SavedStory, dict[str, Tensor
         metadata = msgspec.json.decode(state[8 : 8 + header])["__metadata__"]
         story = msgspec.json.decode(metadata[_KEY], type=SavedStory)
         tensors = load_tensors(state)
-    except (SafetensorError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ScriptError(f"not a shotstream snapshot, or a damaged one ({error}); take a new snapshot") from error
     if story.version != VERSION:
         raise ScriptError(f"snapshot version {story.version}, this build reads version {VERSION}; take a new snapshot")
@@ -92,4 +105,35 @@ def unpack(state: bytes, fingerprint: str) -> tuple[SavedStory, dict[str, Tensor
         raise ScriptError(
             f"snapshot was made with weights {story.fingerprint}, this engine runs {fingerprint}; open the same bundle"
         )
+    _check_shots(story)
+    for name, tensor in tensors.items():
+        # Values that are not finite would stay in the memory, and so in the picture, for ever.
+        if tensor.dtype not in LATENT_DTYPES or not bool(torch.isfinite(tensor).all()):
+            raise ScriptError(f"snapshot tensor {name} holds no finite latents; take a new snapshot")
     return story, tensors
+
+
+def _check_shots(story: SavedStory) -> None:
+    """Shots rise without overlap, each with frames that exist; the last one is the open shot, if one is open.
+
+    Raises:
+        ScriptError: something of this does not hold.
+    """
+    end, newest = 0, -1
+    for shot in story.shots:
+        is_open = story.plan is not None and shot is story.shots[-1]
+        from_latents = is_open and story.first_block == 0  # its frames come back by decoding
+        firsts = [first for first, _ in shot.captions]
+        if (
+            shot.shot <= newest
+            or shot.start < end
+            or not firsts
+            or firsts[0] != 0
+            or firsts != sorted(firsts)
+            or not all(n < shot.length for n in shot.kept)
+            or not (shot.kept or from_latents)
+        ):
+            raise ScriptError(f"snapshot describes shot {shot.shot} inconsistently; take a new snapshot")
+        end, newest = shot.start + shot.length, shot.shot
+    if story.plan is not None and story.plan.shot != newest:
+        raise ScriptError(f"snapshot lacks the memory of its open shot {story.plan.shot}; take a new snapshot")

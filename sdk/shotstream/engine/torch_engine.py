@@ -277,8 +277,6 @@ class TorchEngine:
                 if latent is None or tuple(latent.shape) != self._block_shape[1:]:
                     raise ScriptError(f"snapshot lacks frame {n} of shot {shot.shot}; take a new snapshot")
                 frames[n] = KeptFrame(None, latent.to(self._device))
-            if not shot.captions or shot.captions[0][0] != 0 or shot.length < 0 or shot.stride < 1:
-                raise ScriptError(f"snapshot describes shot {shot.shot} inconsistently; take a new snapshot")
             shots.append(ShotMemory(shot.shot, shot.start, list(shot.captions), shot.length, frames, shot.stride))
         return shots
 
@@ -287,9 +285,9 @@ class TorchEngine:
         blocks = tensors.get("blocks", torch.empty(0, *self._block_shape))
         context = tensors.get("context")
         consistent = (
-            story.first_block >= 0
-            and count == len(blocks) == len(story.block_captions)
+            blocks.dim() == 5
             and tuple(blocks.shape[1:]) == self._block_shape
+            and count == len(blocks) == len(story.block_captions)
             and (story.plan is None) == (story.context is None)
             and (story.plan is None or bool(story.shots))
         )
