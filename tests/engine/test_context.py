@@ -107,3 +107,27 @@ def test_caption_in_force_when_the_frame_was_made_is_remembered() -> None:
     shot.captions.append((9, "storm"))
     shot.add(torch.zeros(12, 3, 1, 1))
     assert [p.caption for p in memory.pick(1)] == ["calm", "calm", "calm", "storm", "storm", "storm"]
+
+
+def test_a_frame_that_stands_in_for_another_keeps_its_own_caption() -> None:
+    """Frame 16 was not kept; the nearest kept one, 13, is from before the change."""
+    memory = ContextMemory(4, lambda pixels: pixels[:1])
+    shot = memory.begin_shot(0, "day")
+    shot.add(torch.zeros(16, 3, 2, 2))
+    shot.captions.append((16, "night"))
+    shot.add(torch.zeros(25, 3, 2, 2))
+    memory.finish_shots(())
+    picks = memory.pick(1, (Pin(shot=0, frame=16),))
+    assert [(p.frame, p.caption) for p in picks] == [(0, "day"), (13, "day"), (20, "night"), (40, "night")]
+
+
+@pytest.mark.parametrize("start", [2**24 + 1, 2**31, 10**12 + 7])
+def test_numbers_too_large_for_float32_stay_within_the_shot(start: int) -> None:
+    memory = ContextMemory(6, lambda pixels: pixels[:1])
+    memory.begin_shot(0, "long ago").length = start
+    shot = memory.begin_shot(1, "now")
+    shot.add(torch.zeros(9, 3, 2, 2))
+    memory.shots = [shot]
+    memory.finish_shots(())
+    picks = memory.pick(2)
+    assert len(picks) == 6 and all(0 <= pick.frame < 9 and pick.caption == "now" for pick in picks)

@@ -28,8 +28,14 @@ def frames_per_shot(num_shots: int, budget: int) -> list[int]:
 
 
 def spaced_frames(first: int, last: int, count: int) -> list[int]:
-    """``count`` evenly spaced frame numbers from ``first`` to ``last``: float32 line, halves rounded to even."""
-    return [int(x) for x in torch.linspace(first, last, count, dtype=torch.float32).round()] if count else []
+    """``count`` evenly spaced frame numbers from ``first`` to ``last``: float32 line, halves rounded to even.
+
+    Beyond 2^24 frames (12 days at 16 a second) float32 has no room for every number; the clamp keeps them in range.
+    """
+    if not count:
+        return []
+    line = torch.linspace(first, last, count, dtype=torch.float32).round()
+    return [min(max(int(x), first), last) for x in line]
 
 
 def context_frames(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -105,7 +111,7 @@ class ShotMemory:
         self.frames = {n: f for n, f in self.frames.items() if n in wanted}
 
     def nearest(self, number: int) -> int:
-        """The kept frame closest to ``number`` (the frame itself unless the shot was thinned)."""
+        """The kept frame closest to ``number``: itself, unless the shot was thinned, or ended without a pin on it."""
         return number if number in self.frames else min(self.frames, key=lambda n: (abs(n - number), n))
 
     def caption_at(self, number: int) -> str:
@@ -115,7 +121,7 @@ class ShotMemory:
 
 @dataclass(frozen=True)
 class Pick:
-    """One context frame: where it is from, its shot flag and the prompt it was generated with."""
+    """One context frame (a kept one): where it is from, its shot flag and the prompt it was generated with."""
 
     shot: int
     frame: int
@@ -179,18 +185,15 @@ class ContextMemory:
         """
         if not self.shots:
             return []
-        picks = [(self._memory(pin.shot), pin.frame or 0) for pin in pins]
+        wanted = [(self._memory(pin.shot), pin.frame or 0) for pin in pins]
         recent = self.shots[-self.budget :]
-        rest = self.budget - len(picks)
+        rest = self.budget - len(wanted)
         for memory, count in zip(recent, frames_per_shot(len(recent), rest), strict=True):
             last = memory.start + memory.length - 1
-            picks += [(memory, n - memory.start) for n in spaced_frames(memory.start, last, count)]
-        picks.sort(key=lambda pick: (pick[0].shot, pick[1]))
+            wanted += [(memory, n - memory.start) for n in spaced_frames(memory.start, last, count)]
+        picks = sorted(((memory, memory.nearest(frame)) for memory, frame in wanted), key=lambda p: (p[0].shot, p[1]))
         oldest = max(shot - self.budget, 0)
-        return [
-            Pick(memory.shot, memory.nearest(frame), max(memory.shot, oldest), memory.caption_at(frame))
-            for memory, frame in picks
-        ]
+        return [Pick(memory.shot, frame, max(memory.shot, oldest), memory.caption_at(frame)) for memory, frame in picks]
 
     def _memory(self, shot: int) -> ShotMemory:
         return next(memory for memory in self.shots if memory.shot == shot)

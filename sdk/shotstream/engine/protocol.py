@@ -34,8 +34,8 @@ class ShotPlan:
         global_caption: what all shots share (characters, setting, style); may be empty.
         seed: seed of the noise of this shot.
         pins: memories that must stay in the context.
-        num_frames: planned length in frames, or None when open-ended. A planned length lets the engine keep only the
-            frames that later contexts can ask for; it does not end the shot.
+        num_frames: planned length in frames, or None when open-ended. Frames of its last block beyond that length are
+            made, but are no part of the film: later contexts never see them. It does not end the shot.
     """
 
     shot: int
