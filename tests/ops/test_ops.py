@@ -135,3 +135,39 @@ def test_native_module_refuses_what_would_crash() -> None:
             q=0, k=1, v=1, weight_q=1, weight_k=1, cache_k=1, cache_v=1, table=1, q_local=0, q_context=0,
             num_tokens=1, num_heads=1, head_dim=3, eps=EPS,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.update(q=t["q"][:-1]),
+        lambda t: t.update(v=t["v"][:, :-2].contiguous()),
+        lambda t: t.update(k=torch.cat([t["k"], t["k"]])),
+        lambda t: t.update(weight_k=t["weight_k"][:-1]),
+        lambda t: t.update(table=t["table"][:, :-1].contiguous()),
+        lambda t: t.update(table=t["table"][:1]),
+        lambda t: t.update(cache=t["cache"][:1]),
+        lambda t: t.update(cache=t["cache"][:, :-1].contiguous()),
+    ],
+)
+def test_sizes_that_would_leave_a_tensor_are_refused(change) -> None:
+    """Before any kernel sees an address."""
+    heads, head_dim, tokens, context = 2, 8, 3, 4
+    tensors = {name: torch.zeros(tokens, heads * head_dim) for name in "qkv"}
+    tensors.update(weight_q=torch.ones(heads * head_dim), weight_k=torch.ones(heads * head_dim))
+    tensors.update(
+        cache=torch.zeros(2, context + tokens, heads, head_dim), table=torch.zeros(2, tokens, head_dim // 2, 2)
+    )
+    state = CacheState(write_tok=context, context_tok=context, local_start_tok=context, local_tok=tokens, split=True)
+    ops.rope_cache_write(**tensors, state=state.tensor(), eps=EPS)
+    change(tensors)
+    with pytest.raises(ValueError, match=r"do not fit|outside the cache"):
+        ops.rope_cache_write(**tensors, state=state.tensor(), eps=EPS)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_without_a_fused_kernel_the_plain_version_serves(seed: int, monkeypatch) -> None:
+    tensors, state, _ = _case(seed)
+    with_kernel = _run(tensors, state)[0]
+    monkeypatch.setattr(ops, "_gives_lse", lambda q: False)
+    torch.testing.assert_close(_run(tensors, state)[0], with_kernel, rtol=1e-4, atol=1e-5)

@@ -93,6 +93,36 @@ def _native_takes(*tensors: Tensor | None) -> bool:
     )
 
 
+def _check_sizes(
+    q: Tensor | None,
+    k: Tensor,
+    v: Tensor,
+    weight_q: Tensor,
+    weight_k: Tensor,
+    cache: Tensor,
+    table: Tensor,
+    where: CacheState,
+) -> None:
+    """The kernels get bare addresses: a size that does not fit would read or write past the end of a tensor.
+
+    Raises:
+        ValueError: such a size.
+    """
+    rows, heads, head_dim = cache.shape[1:]
+    num_tokens, width = k.shape[0], heads * head_dim
+    if (
+        any(x.shape != (num_tokens, width) for x in (q, k, v) if x is not None)
+        or any(x.shape != (width,) for x in (weight_q, weight_k))
+        or len(cache) != 2
+        or table.shape[1:] != (num_tokens, head_dim // 2, 2)
+        or len(table) < 1 + where.split
+    ):
+        shapes = [None if x is None else tuple(x.shape) for x in (q, k, v, weight_q, weight_k, cache, table)]
+        raise ValueError(f"sizes of q, k, v, their weights, cache and table do not fit each other: {shapes}")
+    if where.write_tok < 0 or where.write_tok + num_tokens > rows:
+        raise ValueError(f"rows {where.write_tok} .. {where.write_tok + num_tokens} are outside the cache of {rows}")
+
+
 def _rope_cache_write(
     q: Tensor | None,
     k: Tensor,
@@ -105,6 +135,7 @@ def _rope_cache_write(
     eps: float,
 ) -> tuple[Tensor, Tensor]:
     where = CacheState.read(state)
+    _check_sizes(q, k, v, weight_q, weight_k, cache, table, where)
     if not _native_takes(q, k, v, weight_q, weight_k, cache, table):
         return reference.rope_cache_write(q, k, v, weight_q, weight_k, cache, table, where, eps)
     num_tokens, (heads, head_dim) = k.shape[0], cache.shape[2:]
@@ -129,6 +160,11 @@ def _rope_cache_write(
     return q_local, q_context
 
 
+def _gives_lse(q: Tensor) -> bool:
+    """Whether there is a fused kernel for :func:`_attend_with_lse`; on CUDA it takes the narrow types alone."""
+    return q.device.type == "cpu" or q.dtype in (torch.bfloat16, torch.float16)
+
+
 def _attend_with_lse(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Attention of ``(1, N, L, D)`` and the log-sum-exp ``(1, N, L)`` of its logits."""
     if q.device.type == "cpu":
@@ -144,6 +180,8 @@ def _cache_attention(q_local: Tensor, q_context: Tensor, cache: Tensor, state: T
     q = q_local.unsqueeze(0).transpose(1, 2)
     start, end = where.local_start_tok, where.local_start_tok + where.local_tok
     if where.split and where.context_tok:
+        if not _gives_lse(q_local):
+            return reference.cache_attention(q_local, q_context, cache, where, scale)
         q_for_context = q_context.unsqueeze(0).transpose(1, 2)
         context, local = slice(0, where.context_tok), slice(start, end)
         out_c, lse_c = _attend_with_lse(q_for_context, keys[:, :, context], values[:, :, context], scale)
