@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import subprocess
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -177,7 +178,7 @@ def small_disk(tmp_path):
     if made.returncode:
         pytest.skip(f"no right to mount a small file system: {made.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_full_disk_for_real(small_disk):
@@ -191,6 +192,32 @@ def test_full_disk_for_real(small_disk):
         for picture in container.decode(video=0):  # up to the picture that the disk cut in two
             pictures.append(picture)
     assert len(pictures) >= 3
+
+
+def test_disk_that_is_full_from_the_start(small_disk):
+    with pytest.raises(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:  # ends when a write is refused
+            filler.write(bytes(4096))
+    with pytest.raises(ss.CapacityError, match="the disk is full"), Recorder(small_disk, SPEC) as recorder:
+        for n in range(200):  # far more than the encoder holds back
+            recorder.add(frame(n))
+
+
+def test_nothing_is_written_after_a_failed_write(tmp_path, monkeypatch):
+    recorder = Recorder(tmp_path, SPEC)
+    muxed = []
+
+    def full(packet):
+        muxed.append(packet)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    container = recorder._video._container
+    monkeypatch.setattr(recorder._video, "_container", SimpleNamespace(mux=full, close=container.close))
+    with pytest.raises(ss.CapacityError):
+        for n in range(200):
+            recorder.add(frame(n))
+    recorder.close()
+    assert len(muxed) == 1
 
 
 def test_interrupted_engine_leaves_what_was_made(tmp_path):

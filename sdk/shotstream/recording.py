@@ -149,7 +149,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path, remedy: str = "choose another folder with --out") -> Iterator[None]:
     """Turn what the disk says into errors that name the remedy."""
     try:
         yield
@@ -157,11 +157,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise CapacityError(
                 f"{path}: the disk is full ({error.strerror}); what was written so far is kept; "
-                "free some space or choose "
-                "another folder with --out"
+                f"free some space or {remedy}"
             ) from error
         reason = error.strerror or error
-        raise ConfigError(f"{path}: cannot be written ({reason}); choose a folder that can be, with --out") from error
+        raise ConfigError(f"{path}: cannot be written ({reason}); {remedy}") from error
 
 
 class _Video:
@@ -171,6 +170,7 @@ class _Video:
         import av
 
         self._av = av
+        self._broken = False
         rate = Fraction(spec.fps).limit_denominator(1001)
         options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
         self._container = av.open(str(path), "w", format="mp4", options=options)
@@ -181,16 +181,24 @@ class _Video:
         self._stream.codec_context.thread_count = 1
 
     def add(self, image: Image) -> None:
-        picture = self._av.VideoFrame.from_ndarray(image, format="rgb24")
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
+        self._encode(self._av.VideoFrame.from_ndarray(image, format="rgb24"))
 
     def close(self) -> None:
         try:
-            for packet in self._stream.encode(None):
-                self._container.mux(packet)
+            # Once a write has failed nothing more is written: a muxer whose header failed crashes on the next packet.
+            if not self._broken:
+                self._encode(None)
         finally:
             self._container.close()
+
+    def _encode(self, picture: Any) -> None:
+        """Encode one picture, or with None what the encoder still holds, and write what comes out."""
+        try:
+            for packet in self._stream.encode(picture):
+                self._container.mux(packet)
+        except BaseException:
+            self._broken = True
+            raise
 
 
 class _ContactSheet:
@@ -248,8 +256,12 @@ def _save_png(image: Image, path: Path) -> None:
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write whole or not at all."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 # --- the report --------------------------------------------------------------------------------------------------

@@ -165,8 +165,9 @@ def test_unknown_options_exit_2(run, arguments):
         (["bench", "--bundle", "no-such"], "no-such"),
         (
             ["bench", "--bundle", "test-chart", "--blocks", "4", "--cuts", "2", "--json", "/proc/x/y.json"],
-            "cannot be written",
+            "choose another file with --json",
         ),
+        (["bench", "--bundle", "test-chart", "--json", "{empty}"], "cannot be written"),
     ],
 )
 def test_bad_input_is_one_red_line_and_exit_2(run, story, tmp_path, arguments, says):

@@ -162,16 +162,23 @@ def bench(
     cuts: Annotated[int, typer.Option(min=2, max=10_000, help="Cuts of each latency part.")] = 8,
 ) -> None:
     """Measure frames a second, latency of cuts, and memory."""
+    from ..recording import disk_errors, write_json
     from .bench import bench as run
     from .tables import print_facts
 
+    remedy = "choose another file with --json"
+    if json is not None:
+        # Minutes of measuring must not end in a name that cannot be written.
+        with disk_errors(json, remedy):
+            json.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not json.exists()
+            json.open("a").close()
+            if is_new:
+                json.unlink()
     figures = run(bundle=bundle, seed=seed, device=device, num_blocks=blocks, num_cuts=cuts)
     print_facts(figures, as_json=False)
     if json is not None:
-        from ..recording import disk_errors, write_json
-
-        with disk_errors(json):
-            json.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(json, remedy):
             write_json(json, figures)
 
 
