@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import pytest
 
@@ -153,6 +154,8 @@ def test_csv_with_more_windows_than_shots(tmp_path):
         ("s.json", "{", "s.json:1: not JSON"),
         ("s.json", "[]", "holds a list"),
         ("s.json", '{"shot1": "a", "shot1": "b"}', "'shot1' stands twice"),
+        ("s.yaml", "shots:\n  - prompt: 2020-13-45\n", ":2: '2020-13-45' is no valid date or number"),
+        ("s.yaml", "shots:\n  - prompt: a\n    frames: " + "9" * 5000, ":3: '9999"),
         ("s.json", '{"shot1": "a", "title": "b"}', "unknown key 'title'"),
         ("s.json", '{"shot1": "a", "shot3": "b"}', "'shot2' is missing"),
         ("s.json", '{"global_caption": "a"}', "no 'shot1'"),
@@ -179,6 +182,23 @@ def test_missing_file_folder_and_row(tmp_path):
     (tmp_path / "folder.yaml").mkdir()
     assert "cannot be read" in refused(tmp_path / "folder.yaml")
     assert "row=0" in refused(write(tmp_path, "s.yaml", STORY), row=0)
+
+
+def test_repeated_key_among_many_is_found_quickly(tmp_path):
+    keys = [*range(60_000), 59_999]
+    path = tmp_path / "s.json"
+    path.write_text("{" + ",".join(f'"s{key}":1' for key in keys) + "}")
+    began = time.perf_counter()
+    with pytest.raises(ScriptError, match="'s59999' stands twice"):
+        load_story(path)
+    assert time.perf_counter() - began < 10, "comparing every key with every other takes minutes"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+def test_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s.yaml")
+    with pytest.raises(ScriptError, match="a pipe"):
+        load_story(tmp_path / "s.yaml")
 
 
 def test_endless_file_is_not_read_to_its_end(tmp_path):

@@ -22,6 +22,7 @@ import csv
 import difflib
 import json
 import re
+from collections import Counter
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def read_story(path: str | PathLike[str], *, row: int | None = None) -> Story:
 
 def _read(file: Path) -> str:
     try:
+        if file.is_fifo():  # opening one waits until somebody writes
+            raise ScriptError(f"{file}: a pipe; expected a file; write the story to a file first")
         # One byte more than allowed: enough to know, whatever the file claims to be.
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
@@ -156,8 +159,8 @@ def _read_json(file: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            counts = Counter(name for name, _ in pairs)
+            twice = next(name for name, count in counts.items() if count > 1)
             raise ScriptError(f"{file}: the key {twice!r} stands twice; expected each key once; remove one")
         return result
 

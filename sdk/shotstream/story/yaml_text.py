@@ -86,6 +86,12 @@ def _plain(
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_plain(loader, child, (*keys, index), lines, name) for index, child in enumerate(node.value)]
-    value = loader.construct_object(node)
+    try:
+        value = loader.construct_object(node)
+    except ValueError as error:  # looks like a date or a number, and is none that exists or can be held
+        raise ScriptError(
+            f"{name}:{node.start_mark.line + 1}: {node.value[:40]!r} is no valid date or number; "
+            "correct it, or put it in quotes if it is text"
+        ) from error
     # Dates and byte strings are YAML's idea, not the writer's: hand them on as the text that stands there.
     return value if isinstance(value, (str, int, float, bool, type(None))) else node.value
