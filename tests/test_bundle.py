@@ -91,6 +91,14 @@ BAD_DESCRIPTIONS: dict[str, tuple[Callable[[dict], None], type[ShotstreamError],
     "other dtype": (lambda t: t["precision"].update(dtype="int4"), WeightsError, "int4"),
     "other vae": (lambda t: t["vae"].update(kind="magic"), WeightsError, "vae.kind='magic'"),
     "steps rise": (lambda t: t["schedule"].update(steps=[1, 2]), ConfigError, "schedule.steps"),
+    "no rows": (lambda t: t["video"].update(patch=0), ConfigError, "patch=0"),
+    "endless context": (lambda t: t["video"].update(context_lat=2**40), ConfigError, "context_lat="),
+    "endless layers": (lambda t: t["dit"].update(num_layers=10**9), ConfigError, "dit.num_layers=1000000000"),
+    "huge width": (lambda t: t["dit"].update(dim=2**40), ConfigError, "dit.dim="),
+    "codec of no width": (lambda t: t["vae"].update(widths=[8, 0, 6, 4]), ConfigError, "vae.widths="),
+    "codec too wide": (lambda t: t["vae"].update(widths=[2**20] * 4), WeightsError, "wrong shape"),
+    "text of no heads": (lambda t: t["text"].update(num_heads=0), ConfigError, "text.num_heads=0"),
+    "text too wide": (lambda t: t["text"].update(dim=2**20), WeightsError, "wrong shape"),
     "parts disagree": (lambda t: t["dit"].update(text_dim=9), WeightsError, "must be equal"),
     "path leaves the bundle": (lambda t: t["files"]["dit"].update(path="../x"), WeightsError, "plain name"),
     "other size": (lambda t: t["files"]["dit"].update(bytes=3), WeightsError, "incomplete"),
@@ -133,6 +141,26 @@ def test_weights_that_do_not_fit_are_named(good: Path, tmp_path: Path) -> None:
     reshaped = with_weights(good, tmp_path / "reshaped", lambda t: t.update({"conv2.bias": torch.zeros(3)}), "vae")
     with pytest.raises(WeightsError, match=r"conv2\.bias"):
         open_engine(load_bundle(reshaped), device="cpu")
+
+
+@pytest.mark.parametrize("role", ["dit", "vae", "text"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(good: Path, tmp_path: Path, role: str, value: float) -> None:
+    """One such number would turn every picture black without a word."""
+
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        next(tensor for name, tensor in sorted(tensors.items()) if tensor.dim() > 1).view(-1)[3] = value
+
+    folder = with_weights(good, tmp_path / "bad", spoil, role)
+    with pytest.raises(WeightsError, match="hold values that are not finite"):
+        open_engine(load_bundle(folder), device="cpu")
+
+
+def test_nested_description_is_refused(good: Path, tmp_path: Path) -> None:
+    folder = changed(good, tmp_path / "bad", lambda t: None)
+    (folder / "bundle.toml").write_text("a=" + "[" * 50_000)
+    with pytest.raises(WeightsError, match="not a readable bundle description"):
+        load_bundle(folder)
 
 
 def test_garbage_that_hashes_right_is_still_refused(good: Path, tmp_path: Path) -> None:

@@ -141,10 +141,16 @@ def find_bundle(name: str | os.PathLike[str]) -> Path:
     candidates = [Path(text)]
     if not any(separator in text for separator in ("/", "\\")):
         candidates += [Path(__file__).parent / "bundles" / text, bundle_home() / text]
-    for folder in candidates:
-        if (folder / "bundle.toml").is_file():
-            return folder
-    if Path(text).is_dir():
+    try:
+        for folder in candidates:
+            if (folder / "bundle.toml").is_file():
+                return folder
+        is_folder = Path(text).is_dir()
+    except OSError as error:  # too long for a path, or in a folder that may not be read
+        raise WeightsError(
+            f"{text[:200]}: cannot be looked up ({error.strerror}); name a bundle folder that can be read"
+        ) from error
+    if is_folder:
         raise WeightsError(
             f"{text}: this folder has no bundle.toml; name a bundle folder, or make one with 'shotstream convert'"
         )
@@ -225,7 +231,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_TOML_BYTES:
             raise WeightsError(f"{path}: {path.stat().st_size} bytes, a description has at most {MAX_TOML_BYTES}")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: not a readable bundle description ({error}); copy or fetch the bundle again"
         ) from error

@@ -16,6 +16,8 @@ else:
     Image = Any
 
 MAX_SIDE_PX = 8192
+MAX_MEMORY_LAT = 4096
+"""Latent frames that a window or a context may hold; the published model has 21 and 6."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class VideoSpec:
     context_lat: int = 6
 
     def __post_init__(self) -> None:
+        for name in ("latent_channels", "space_factor", "time_factor", "patch"):
+            if not 1 <= getattr(self, name) <= MAX_SIDE_PX:
+                raise ConfigError(f"{name}={getattr(self, name)} is outside 1..{MAX_SIDE_PX}")
         unit = self.space_factor * self.patch
         for name in ("width_px", "height_px"):
             value = getattr(self, name)
@@ -55,8 +60,9 @@ class VideoSpec:
             raise ConfigError(f"fps={self.fps} is outside 0..1000; the published model uses 16")
         if self.block_lat < 1 or self.window_lat < self.block_lat or self.window_lat % self.block_lat:
             raise ConfigError(f"window_lat={self.window_lat} must be a positive multiple of block_lat={self.block_lat}")
-        if self.context_lat < 1:
-            raise ConfigError(f"context_lat={self.context_lat} must be at least 1")
+        for name in ("window_lat", "context_lat"):
+            if not 1 <= getattr(self, name) <= MAX_MEMORY_LAT:
+                raise ConfigError(f"{name}={getattr(self, name)} is outside 1..{MAX_MEMORY_LAT}")
 
     @property
     def latent_height(self) -> int:

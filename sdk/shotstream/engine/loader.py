@@ -55,11 +55,13 @@ def load_codec(bundle: Bundle, device: torch.device, dtype: torch.dtype) -> Code
     if isinstance(bundle.vae, TinyVAEConfig):
         from ..model.tiny_vae import TinyVAE
 
-        codec: nn.Module = TinyVAE(bundle.vae)
+        with torch.device("meta"):
+            codec: nn.Module = TinyVAE(bundle.vae)
     else:
         from ..model.vae import WanVAE
 
-        codec = WanVAE(bundle.vae)
+        with torch.device("meta"):
+            codec = WanVAE(bundle.vae)
     load_strict(codec, read_tensors(bundle.file("vae")), f"vae of {bundle.name}")
     ready = _frozen(codec).to(device, dtype)
     assert isinstance(ready, Codec)
@@ -93,7 +95,8 @@ def _word_encoder(
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises a bare Exception for every kind of damage
         raise WeightsError(f"{path}: not a readable tokenizer ({error}); copy or fetch the bundle again") from error
-    encoder = WordTextEncoder(config, tokenizer)
+    with torch.device("meta"):
+        encoder = WordTextEncoder(config, tokenizer)
     load_strict(encoder, tensors, f"text encoder of {bundle.name}")
     return _frozen(encoder).to(device, torch.float32)
 

@@ -9,6 +9,23 @@ from ..errors import ConfigError
 PHASE_PER_SHOT_RAD = 1.0 / 6.0
 """Rotary phase added to every temporal channel per shot flag (ShotStream, RoPE discontinuity)."""
 
+MAX_SIZE = 2**20
+MAX_LAYERS = 1000
+"""Far beyond any published model; a description that asks for more is damaged or hostile."""
+
+
+def _check_sizes(config: object, table: str, sizes: tuple[str, ...], layers: tuple[str, ...] = ()) -> None:
+    """Refuse sizes and numbers of layers that no network can have.
+
+    Raises:
+        ConfigError: an attribute (or an entry of it) is below 1 or too large.
+    """
+    for names, most in ((sizes, MAX_SIZE), (layers, MAX_LAYERS)):
+        for name in names:
+            value = getattr(config, name)
+            if not all(1 <= entry <= most for entry in (value if isinstance(value, tuple) else (value,))):
+                raise ConfigError(f"{table}.{name}={value} must be at least 1 and at most {most}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiTConfig:
@@ -27,20 +44,8 @@ class DiTConfig:
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in (
-            "dim",
-            "ffn_dim",
-            "freq_dim",
-            "text_dim",
-            "text_len",
-            "num_heads",
-            "num_layers",
-            "in_dim",
-            "out_dim",
-            "patch",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"dit.{name}={getattr(self, name)} must be at least 1")
+        sizes = ("dim", "ffn_dim", "freq_dim", "text_dim", "text_len", "num_heads", "in_dim", "out_dim", "patch")
+        _check_sizes(self, "dit", sizes, ("num_layers",))
         if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
             raise ConfigError(f"dit.dim={self.dim} must be an even multiple of dit.num_heads={self.num_heads}")
         if self.freq_dim % 2:
@@ -82,6 +87,7 @@ class WanVAEConfig:
     std: tuple[float, ...] = WAN_LATENT_STD
 
     def __post_init__(self) -> None:
+        _check_sizes(self, "vae", ("dim", "z_dim", "dim_mult"), ("num_res_blocks",))
         if len(self.temporal_downsample) != len(self.dim_mult) - 1:
             raise ConfigError("vae.temporal_downsample must have one entry less than vae.dim_mult")
         if len(self.mean) != self.z_dim or len(self.std) != self.z_dim:
@@ -107,6 +113,7 @@ class TinyVAEConfig:
     scale: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_sizes(self, "vae", ("latent_channels", "widths", "encoder_width"), ("blocks_per_stage",))
         if self.encoder not in ("taehv", "linear", "none"):
             raise ConfigError(f"vae.encoder={self.encoder!r} must be 'taehv', 'linear' or 'none'")
         if len(self.widths) != 4:
@@ -131,6 +138,12 @@ class UMT5Config:
     text_len: int = 512
     eps: float = 1e-6
 
+    def __post_init__(self) -> None:
+        sizes = ("vocab", "dim", "dim_attn", "dim_ffn", "num_heads", "num_buckets", "max_distance", "text_len")
+        _check_sizes(self, "text", sizes, ("num_layers",))
+        if self.dim_attn % self.num_heads:
+            raise ConfigError(f"text.dim_attn={self.dim_attn} must be a multiple of text.num_heads={self.num_heads}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class WordTextConfig:
@@ -144,6 +157,10 @@ class WordTextConfig:
     num_slots: int = 16
     max_words: int = 96
     text_dim: int = 96
+
+    def __post_init__(self) -> None:
+        sizes = ("vocab", "dim", "num_heads", "ffn_dim", "num_slots", "max_words", "text_dim")
+        _check_sizes(self, "text", sizes, ("num_layers",))
 
     @property
     def text_len(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
@@ -57,12 +58,22 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> 
         what: what is being loaded, for the message, such as ``"dit of storyworld-tiny"``.
 
     Raises:
-        WeightsError: a name is missing or unexpected, or a tensor has another shape or is not floating point.
+        WeightsError: a name is missing or unexpected, or a tensor has another shape, is not floating point, or holds
+            values that are not finite.
     """
     own = module.state_dict()
     check_shapes({name: tuple(value.shape) for name, value in own.items()}, tensors, what)
+    if broken := [name for name, value in tensors.items() if not _is_finite(value)]:
+        raise WeightsError(
+            f"{what}: {list_some(broken)} hold values that are not finite; train, convert or fetch the weights again"
+        )
     on_meta = any(value.is_meta for value in own.values())
     module.load_state_dict(dict(tensors), strict=True, assign=on_meta)
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether every element is; a sum is several times quicker to form, and finite only if they are."""
+    return value.is_meta or bool(value.float().sum(dtype=torch.float64).isfinite())
 
 
 def check_shapes(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], what: str) -> None:
