@@ -165,9 +165,16 @@ def without(name):
         ({"a": 1}, "no complete network"),
         ([torch.ones(1)], "holds a list"),
         ({**dit_tensors(), "model.head.head.bias": torch.ones(64)}, "both mean"),
+        ({**dit_tensors(), "patch_embedding.weight": torch.ones(48, 64)}, r"patch_embedding\.weight is \(48, 64\)"),
+        ({**dit_tensors(), "head.head.weight": torch.tensor(1.0)}, r"head\.head\.weight is \(\), 2 axes"),
+        ({**dit_tensors(), "patch_embedding.weight": torch.ones(48, 16, 1, 0, 0)}, "5 axes were expected"),
+        ({**dit_tensors(), f"blocks.{10**12}.x": torch.ones(1)}, r"num_layers is \d+ in the tensors and 2"),
     ],
-    ids=["missing", "unexpected", "shape", "i2v", "diffusers", "unet", "t5", "vae", "no tensors", "list", "twice"],
-)
+    ids=[
+        "missing", "unexpected", "shape", "i2v", "diffusers", "unet", "t5", "vae", "no tensors", "list", "twice",
+        "flat patches", "no axes", "empty patches", "endless layers",
+    ],
+)  # fmt: skip
 def test_other_networks_are_refused(published, tmp_path, content, message):
     torch.save(content, tmp_path / "student.pt")
     with pytest.raises(WeightsError, match=message):
@@ -180,6 +187,17 @@ def test_files_of_different_models_are_refused(published, tmp_path):
     declared = json.loads((wan / "config.json").read_text())
     (wan / "config.json").write_text(json.dumps({**declared, "num_layers": 40}))
     with pytest.raises(WeightsError, match=r"num_layers is 2 in the tensors and 40 in config\.json"):
+        convert(wan, published[1], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "declared", [{"num_heads": 4.5}, {"text_len": 6.0}, {"eps": -1}, {"eps": float("nan")}, {"num_heads": 0}], ids=str
+)
+def test_impossible_numbers_in_the_config_are_refused(published, tmp_path, declared):
+    wan = shutil.copytree(published[0], tmp_path / "wan")
+    content = json.loads((wan / "config.json").read_text())
+    (wan / "config.json").write_text(json.dumps({**content, **declared}))
+    with pytest.raises(WeightsError, match=next(iter(declared))):
         convert(wan, published[1], tmp_path / "out")
 
 

@@ -175,15 +175,20 @@ def _kind(names: Iterable[str]) -> str:
     return "an unknown architecture"
 
 
-def _need(tensors: Mapping[str, Tensor], name: str, wanted: str, what: str) -> tuple[int, ...]:
+def _need(tensors: Mapping[str, Tensor], name: str, wanted: str, what: str, *, axes: int) -> tuple[int, ...]:
+    """Shape of a tensor that tells sizes."""
     if name not in tensors:
         raise WeightsError(f"{what}: this is {_kind(tensors)}, {wanted} was expected ({name} is missing)")
-    return tuple(tensors[name].shape)
+    shape = tuple(tensors[name].shape)
+    if len(shape) != axes or 0 in shape:
+        raise WeightsError(f"{what}: {name} is {shape}, {axes} axes were expected; {wanted} is needed")
+    return shape
 
 
 def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """One more than the largest number that ``pattern`` captures in the names."""
-    return 1 + max((int(m[1]) for m in map(re.compile(pattern).match, tensors) if m), default=-1)
+    """One more than the largest number that ``pattern`` captures in the names, as far as there are tensors for it."""
+    numbers = (int(m[1][:9]) for m in map(re.compile(pattern).match, tensors) if m)
+    return min(1 + max(numbers, default=-1), len(tensors))
 
 
 def dit_config(tensors: Mapping[str, Tensor], declared: Mapping[str, Any], what: str) -> DiTConfig:
@@ -199,14 +204,14 @@ def dit_config(tensors: Mapping[str, Tensor], declared: Mapping[str, Any], what:
     wanted = "the original layout of a Wan2.1 text-to-video transformer"
     if any(name.startswith("img_emb.") for name in tensors):
         raise WeightsError(f"{what}: this is {_kind(tensors)}; {wanted} was expected")
-    dim, in_dim, _, _, patch = _need(tensors, "patch_embedding.weight", wanted, what)
+    dim, in_dim, _, _, patch = _need(tensors, "patch_embedding.weight", wanted, what, axes=5)
     sizes = {
         "dim": dim,
         "in_dim": in_dim,
-        "ffn_dim": _need(tensors, "blocks.0.ffn.0.weight", wanted, what)[0],
-        "freq_dim": _need(tensors, "time_embedding.0.weight", wanted, what)[1],
-        "text_dim": _need(tensors, "text_embedding.0.weight", wanted, what)[1],
-        "out_dim": _need(tensors, "head.head.weight", wanted, what)[0] // patch**2,
+        "ffn_dim": _need(tensors, "blocks.0.ffn.0.weight", wanted, what, axes=2)[0],
+        "freq_dim": _need(tensors, "time_embedding.0.weight", wanted, what, axes=2)[1],
+        "text_dim": _need(tensors, "text_embedding.0.weight", wanted, what, axes=2)[1],
+        "out_dim": _need(tensors, "head.head.weight", wanted, what, axes=2)[0] // patch**2,
         "num_layers": _count(tensors, r"blocks\.(\d+)\."),
     }
     for key, size in sizes.items():
@@ -215,6 +220,11 @@ def dit_config(tensors: Mapping[str, Tensor], declared: Mapping[str, Any], what:
                 f"{what}: {key} is {size} in the tensors and {declared[key]} in config.json; "
                 "the files are of different models"
             )
+    for key in ("num_heads", "text_len"):
+        if not isinstance(declared.get(key, 1), int):
+            raise WeightsError(f"{what}: config.json says {key}={declared[key]}, a whole number was expected")
+    if not 0 < declared.get("eps", 1e-6) < 1:
+        raise WeightsError(f"{what}: config.json says eps={declared['eps']}, a number between 0 and 1 was expected")
     if "num_heads" not in declared and dim % PUBLISHED_HEAD_DIM:
         raise WeightsError(
             f"{what}: width {dim} does not tell the number of heads; put the model's config.json into the Wan folder"
@@ -244,8 +254,8 @@ def vae_config(tensors: Mapping[str, Tensor], what: str) -> WanVAEConfig:
         WeightsError: another architecture, or names and shapes that do not fit.
     """
     wanted = "a Wan2.1 VAE"
-    dim = _need(tensors, "encoder.conv1.weight", wanted, what)[0]
-    z_dim = _need(tensors, "conv2.weight", wanted, what)[0]
+    dim = _need(tensors, "encoder.conv1.weight", wanted, what, axes=5)[0]
+    z_dim = _need(tensors, "conv2.weight", wanted, what, axes=5)[0]
     widths: list[int] = []
     blocks, in_time = [0], []
     for index in range(_count(tensors, r"encoder\.downsamples\.(\d+)\.")):
@@ -254,7 +264,7 @@ def vae_config(tensors: Mapping[str, Tensor], what: str) -> WanVAEConfig:
             in_time.append(f"{layer}.time_conv.weight" in tensors)
             blocks.append(0)
             continue
-        width = _need(tensors, f"{layer}.residual.6.weight", wanted, what)[0]
+        width = _need(tensors, f"{layer}.residual.6.weight", wanted, what, axes=5)[0]
         blocks[-1] += 1
         widths = [*widths[: len(blocks) - 1], width]
     if len(set(blocks)) != 1 or not blocks[0]:
@@ -284,18 +294,23 @@ def umt5_config(tensors: Mapping[str, Tensor], *, text_len: int, what: str) -> U
         WeightsError: another architecture, or names and shapes that do not fit.
     """
     wanted = "a UMT5 text encoder in the original Wan2.1 layout"
-    vocab, dim = _need(tensors, "token_embedding.weight", wanted, what)
-    buckets, heads = _need(tensors, "blocks.0.pos_embedding.embedding.weight", wanted, what)
-    config = UMT5Config(
-        vocab=vocab,
-        dim=dim,
-        dim_attn=_need(tensors, "blocks.0.attn.q.weight", wanted, what)[0],
-        dim_ffn=_need(tensors, "blocks.0.ffn.fc1.weight", wanted, what)[0],
-        num_heads=heads,
-        num_buckets=buckets,
-        num_layers=_count(tensors, r"blocks\.(\d+)\."),
-        text_len=text_len,
-    )
+    vocab, dim = _need(tensors, "token_embedding.weight", wanted, what, axes=2)
+    buckets, heads = _need(tensors, "blocks.0.pos_embedding.embedding.weight", wanted, what, axes=2)
+    dim_attn = _need(tensors, "blocks.0.attn.q.weight", wanted, what, axes=2)[0]
+    dim_ffn = _need(tensors, "blocks.0.ffn.fc1.weight", wanted, what, axes=2)[0]
+    try:
+        config = UMT5Config(
+            vocab=vocab,
+            dim=dim,
+            dim_attn=dim_attn,
+            dim_ffn=dim_ffn,
+            num_heads=heads,
+            num_buckets=buckets,
+            num_layers=_count(tensors, r"blocks\.(\d+)\."),
+            text_len=text_len,
+        )
+    except ConfigError as error:
+        raise WeightsError(f"{what}: {error}; {wanted} was expected") from error
     check_shapes(umt5_shapes(config), tensors, what)
     return config
 
