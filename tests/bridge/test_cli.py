@@ -75,6 +75,10 @@ def test_keygen_writes_a_pair_and_never_over_another(run, tmp_path):
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and (tmp_path / "keys/wall.key").exists()
     code, _, err = run("keygen", "wall")
     assert code == 2 and "there already" in err
+    for name in ("../wall", "", ".wall", "a/b"):
+        code, _, err = run("keygen", name)
+        assert code == 2 and "cannot name keys" in err and err.count("\n") == 1
+    assert len(list(tmp_path.rglob("*.key*"))) == 2
 
 
 def test_serve_refuses_what_others_could_reach(run):

@@ -69,12 +69,12 @@ def check_bind(endpoint: str, *, has_keys: bool) -> tuple[str, int]:
         host, port = parts.hostname or "", parts.port or 0
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise ConfigError(f"bind={endpoint!r} is no address; use tcp://IP[:PORT], such as {LOOPBACK}:5570") from None
+        raise ConfigError(f"{endpoint!r} is no address; use tcp://IP[:PORT], such as {LOOPBACK}:5570") from None
     if parts.scheme != "tcp" or parts.path or parts.query or parts.username:
-        raise ConfigError(f"bind={endpoint!r} is not of the form tcp://IP[:PORT]; use {LOOPBACK}:5570")
+        raise ConfigError(f"{endpoint!r} is not of the form tcp://IP[:PORT]; use {LOOPBACK}:5570")
     if not address.is_loopback and not has_keys:
         raise ConfigError(
-            f"bind={endpoint!r} can be reached from other machines, and nothing would be encrypted; make keys with "
+            f"{endpoint!r} can be reached from other machines, and nothing would be encrypted; make keys with "
             f"'shotstream keygen' and pass --keys, or use {LOOPBACK}"
         )
     return (f"[{address}]" if address.version == 6 else str(address)), port
@@ -195,10 +195,12 @@ def generate_keys(folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``NAME.key`` (public, to hand on) and ``NAME.key_secret`` (mode 600) into ``folder``; returns both.
 
     Raises:
-        ConfigError: a file is there already, or cannot be written.
+        ConfigError: ``name`` cannot be a file name, or a file is there already, or cannot be written.
     """
     import zmq.auth
 
+    if not 0 < len(name) <= 64 or name[0] == "." or not all(char.isalnum() or char in "-_." for char in name):
+        raise ConfigError(f"name={name!r} cannot name keys; use 1..64 letters, digits, '-', '_' and '.'")
     paths = folder / f"{name}.key", folder / f"{name}.key_secret"
     for path in paths:
         if path.exists():
