@@ -1,5 +1,6 @@
 """Beats: files to values, and the narrator on a film of test charts."""
 
+import os
 import re
 from pathlib import Path
 
@@ -207,6 +208,13 @@ def test_a_missing_file_is_named(tmp_path):
     for path in (tmp_path / "no.yaml", tmp_path, "a\0b"):
         with pytest.raises(ScriptError, match="cannot be read"):
             load_beats(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ScriptError, match="a pipe"):
+        load_beats(tmp_path / "pipe.yaml")
 
 
 @settings(max_examples=60, deadline=None)

@@ -103,6 +103,8 @@ def read_file(path: str | PathLike[str]) -> str:
     """Text of a beats file. Raises ScriptError when it cannot be read or is larger than ``MAX_FILE_BYTES``."""
     file = Path(path)
     try:
+        if file.is_fifo():  # opening one waits until somebody writes
+            raise ScriptError(f"{file}: a pipe; expected a file; write the beats to a file first")
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)  # one more than allowed: enough to know
     except (OSError, ValueError) as error:
