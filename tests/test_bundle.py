@@ -132,6 +132,8 @@ def test_damaged_files_are_refused(good: Path, tmp_path: Path) -> None:
         load_bundle(tmp_path / "text")
     with pytest.raises(WeightsError, match=r"no bundle\.toml"):
         load_bundle(str(tmp_path))
+    with pytest.raises(WeightsError, match="cannot be looked up"):
+        load_bundle("x" * 5000)
 
 
 def test_weights_that_do_not_fit_are_named(good: Path, tmp_path: Path) -> None:

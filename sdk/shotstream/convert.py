@@ -161,9 +161,10 @@ def check_space(folder: Path, needed_bytes: int, *, what: str) -> None:
 
 def _check_inputs(wan_dir: Path, student: Path) -> None:
     """Name everything that is missing at once."""
-    missing = [str(path) for path in (student, wan_dir / WAN_VAE, wan_dir / WAN_TEXT) if not path.is_file()]
+    # os.path and not Path: it answers False for a path that is too long or in a folder that may not be read.
+    missing = [str(path) for path in (student, wan_dir / WAN_VAE, wan_dir / WAN_TEXT) if not os.path.isfile(path)]
     tokenizer = wan_dir / WAN_TOKENIZER
-    if not any((tokenizer / file).is_file() for file in ("tokenizer.json", "spiece.model")):
+    if not any(os.path.isfile(tokenizer / file) for file in ("tokenizer.json", "spiece.model")):
         missing.append(f"{tokenizer}/tokenizer.json")
     if missing:
         raise WeightsError(

@@ -168,6 +168,8 @@ def test_unknown_options_exit_2(run, arguments):
             "choose another file with --json",
         ),
         (["bench", "--bundle", "test-chart", "--json", "{empty}"], "cannot be written"),
+        (["convert", "--wan", "x" * 300, "--shotstream", "s.pt", "--out", "o"], "missing: s.pt"),
+        (["info", "x" * 300], "cannot be looked up"),
     ],
 )
 def test_bad_input_is_one_red_line_and_exit_2(run, story, tmp_path, arguments, says):
