@@ -208,8 +208,9 @@ class RunsCode:
 
 def test_pickle_with_code_is_refused_and_not_run(published, tmp_path, capfd):
     torch.save({"generator": dit_tensors(), "hook": RunsCode()}, tmp_path / "student.pt")
-    with pytest.raises(WeightsError, match="opening it could run code"):
+    with pytest.raises(WeightsError, match="opening it could run code") as caught:
         convert(published[0], tmp_path / "student.pt", tmp_path / "out")
+    assert "it calls" in str(caught.value) and "weights_only" not in str(caught.value)
     assert "never be printed" not in capfd.readouterr().out
 
 

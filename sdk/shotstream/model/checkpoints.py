@@ -44,9 +44,11 @@ def open_checkpoint(path: Path | str) -> dict[str, Any]:
     try:
         content = _load(path)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        # Of PyTorch's long text only the forbidden name is of use; the rest advises to load the file regardless.
+        name = re.search(r"GLOBAL (\S+)", str(error))
+        calls = f" (it calls {name[1]})" if name else ""
         raise WeightsError(
-            f"{path}: refused, it is no plain tensor checkpoint and opening it could run code ({reason}); "
+            f"{path}: refused, it is no plain tensor checkpoint and opening it could run code{calls}; "
             "use the published file, or save its tensors alone"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
