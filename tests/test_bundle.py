@@ -61,6 +61,20 @@ def test_a_bundle_on_disk_makes_frames(good: Path) -> None:
     assert described["name"] == "micro" and described["size"] == "48x32"
 
 
+@pytest.mark.parametrize(("environment", "threads"), [(None, 1), ("2", 2)])
+def test_small_networks_run_on_one_thread_unless_told(good: Path, monkeypatch, environment, threads) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        open_engine(load_bundle(good), device="cpu")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_narrow_types_run_on_the_cpu_when_asked(good: Path) -> None:
     engine = open_engine(load_bundle(good), device="cpu", dtype="bfloat16")
     engine.open_shot(ShotPlan(shot=0, caption="a fox"))
