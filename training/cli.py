@@ -156,4 +156,3 @@ def train_stage(recipe: Recipe, options: argparse.Namespace) -> None:
 
     sampler = Sampler(trainer, pictures, clips, rows)
     fit(trainer, sampler, out, minutes=options.minutes, report=report, on_save=preview)
-

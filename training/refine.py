@@ -33,9 +33,7 @@ from .storyworld.render import render_shot
 from .storyworld.world import sample_story
 
 
-def told_clips(
-    recipe: CodecRecipe, spec: VideoSpec, rows: RowMaker, *, seed: int, split: str
-) -> tuple[Tensor, Tensor]:
+def told_clips(recipe: CodecRecipe, spec: VideoSpec, rows: RowMaker, *, seed: int, split: str) -> tuple[Tensor, Tensor]:
     """Beginnings of random shots, uint8 ``(N, T, 3, H, W)``, and text rows ``(N, rows, D)`` that describe them."""
     rng = random.Random(f"told-{split}-{seed}")
     clips, pairs = [], []
