@@ -81,6 +81,16 @@ def test_narrow_types_run_on_the_cpu_when_asked(good: Path) -> None:
     assert engine.dtype == "bfloat16" and len(engine.next_block().images) == 9
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [lambda t: t["schedule"].update(steps=[1000, 500]), lambda t: t["video"].update(window_lat=9)],
+)
+def test_fingerprint_names_sizes_and_noise_levels_too(good: Path, tmp_path: Path, edit: Callable[[dict], None]) -> None:
+    """A snapshot must not be continued under another window or other steps: the film would go on differently."""
+    other = load_bundle(changed(good, tmp_path / "other", edit))
+    assert other.fingerprint != load_bundle(good).fingerprint
+
+
 def test_bundles_are_found_by_name_in_the_home_folder(good: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("SHOTSTREAM_HOME", str(tmp_path))
     shutil.copytree(good, tmp_path / "mine")

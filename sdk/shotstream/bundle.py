@@ -80,8 +80,8 @@ class Bundle:
 
     @property
     def fingerprint(self) -> str:
-        """Short name of the exact weights; snapshots carry it."""
-        joined = "".join(self.files[role].sha256 for role in FILE_ROLES)
+        """Short name of exactly these weights, sizes and noise levels; snapshots carry it."""
+        joined = "".join(self.files[role].sha256 for role in FILE_ROLES) + repr((self.spec, self.schedule))
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
     def verify(self) -> None:
