@@ -8,10 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 import shotstream as ss
-from shotstream import cli
 
 
 def wait_for(condition, seconds=20):
@@ -19,22 +16,6 @@ def wait_for(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-@pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shotstream", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capfd.readouterr()
-
-    return run_it
 
 
 def test_serve_runs_until_it_is_told_to_stop(runtime, run):

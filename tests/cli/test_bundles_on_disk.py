@@ -1,11 +1,9 @@
 """Commands over a bundle folder: whole, and damaged in every way a user can meet."""
 
 import json
-import sys
 
 import pytest
 
-from shotstream import cli
 from tests.micro import write_micro_bundle
 
 STORY = "shots: [{prompt: a red fox, frames: 11}, {prompt: a blue bear, frames: 5}]"
@@ -16,21 +14,9 @@ def good(tmp_path_factory):
     return write_micro_bundle(tmp_path_factory.mktemp("bundles") / "good")
 
 
-@pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def story(tmp_path):
     (tmp_path / "story.yaml").write_text(STORY)
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shotstream", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capfd.readouterr()
-
-    return run_it
 
 
 def test_a_film_comes_out_of_a_bundle_folder(run, good, tmp_path):

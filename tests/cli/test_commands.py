@@ -12,7 +12,6 @@ import av
 import pytest
 
 import shotstream as ss
-from shotstream import cli
 from shotstream.testing import FakeEngine, read_chart
 
 STORY = """\
@@ -29,24 +28,6 @@ def story(tmp_path):
     path = tmp_path / "story.yaml"
     path.write_text(STORY)
     return str(path)
-
-
-@pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    """Runs a command line in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shotstream", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run_it
 
 
 def charts(path):
