@@ -1,5 +1,7 @@
 """A peer that can say anything, for what the Python client never would."""
 
+import time
+
 import zmq
 
 from shotstream.bridge import wire
@@ -48,3 +50,14 @@ class RawPeer:
     def __exit__(self, *_):
         self.socket.close()
         self._context.term()
+
+
+def wait_for_event(client, kind, timeout_s=10):
+    """The next event of that kind. Events and frames come over different sockets, in any order."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        for event in client.events():
+            if event.kind == kind:
+                return event
+        time.sleep(0.005)
+    raise AssertionError(f"no {kind} event within {timeout_s} s")

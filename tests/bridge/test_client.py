@@ -319,7 +319,9 @@ def test_the_asyncio_client_does_the_same(serve):
             with pytest.raises(faults.Timeout):
                 async for _ in client.frames(timeout=0.05, mode="queue"):
                     pass
-            assert [event.kind for event in client.events()] == ["shot_start"]
+            while not (events := client.events()):
+                await asyncio.sleep(0.005)
+            assert [event.kind for event in events] == ["shot_start"]
             return indices, status, receipt
 
     indices, status, receipt = asyncio.run(show())
