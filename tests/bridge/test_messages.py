@@ -43,7 +43,8 @@ def test_golden_bytes(name):
     data = (FOLDER / f"{name}.bin").read_bytes()
     assert header(EXAMPLES[name]) == data
     assert wire.decode(decoder_of(EXAMPLES[name]), [wire.MAGIC, data]) == EXAMPLES[name]
-    assert msgspec.msgpack.decode(data) == json.loads((FOLDER / "messages.json").read_text())[name]
+    shown = msgspec.to_builtins(msgspec.msgpack.decode(data), builtin_types=())
+    assert shown == json.loads((FOLDER / "messages.json").read_text())[name]  # with bytes as base64
 
 
 def test_every_message_has_golden_bytes_and_a_socket():

@@ -101,6 +101,7 @@ class AsyncClient:
         """The server's figures."""
         answer = await self._ask(QueryRequest, ttl_ms)
         assert isinstance(answer, Result)
+        assert answer.status is not None
         return answer.status
 
     def events(self) -> list[Event]:

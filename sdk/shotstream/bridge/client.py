@@ -312,7 +312,7 @@ class Client:
     def status(self, *, ttl_ms: int = COMMAND_TTL_MS) -> Status:
         """The server's figures."""
         answer = self._ask(QueryRequest, ttl_ms)
-        assert isinstance(answer, Result)
+        assert isinstance(answer, Result) and answer.status is not None
         return answer.status
 
     def events(self) -> list[Event]:

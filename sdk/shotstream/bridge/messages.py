@@ -28,6 +28,10 @@ MAX_HEADER_BYTES = 4096
 """Room for a frame's header on ``frm``, beside its pixels."""
 MAX_WINDOW = 64
 """Most frames that may be under way to one client."""
+MAX_CHUNK_BYTES = 48 * 1024
+"""Most bytes of a saved film in one message."""
+MAX_SAVE_BYTES = 64 * 1024 * 1024
+"""Largest film that is saved, fetched or sent back."""
 
 U16 = Annotated[int, Meta(ge=0, le=2**16 - 1)]
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -35,18 +39,35 @@ U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=4096)]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""A name that is safe in a path and in a log: letters, digits, ``_`` and ``-``."""
+Scalar = Union[bool, int, float, Annotated[str, Meta(max_length=1024)]]  # noqa: UP007
+"""Value of a beat's parameter or of a variable of the story."""
 Window = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
 Role = Literal["viewer", "trigger", "director", "operator"]
 Mode = Literal["latest", "queue", "lossless"]
 When = Literal["block", "shot_end", "now"]
 PixelFormatName = Literal["rgb8", "rgba8", "bgra8", "nv12"]
 OriginName = Literal["top_left", "bottom_left"]
+Location = Literal["inline", "shm"]
+OnDisconnect = Literal["keep", "hold"]
+Subject = Literal["status", "beats", "variables", "checkpoints"]
 CommandState = Literal["queued", "started", "generated", "on_air", "presented", "failed", "superseded"]
 
 ROLES: tuple[Role, ...] = ("viewer", "trigger", "director", "operator")
 """From the least to the most that a client may do; each may do what those before it may."""
 FORMATS: tuple[PixelFormatName, ...] = ("rgb8", "rgba8", "bgra8", "nv12")
-CAPABILITIES: tuple[str, ...] = ("frames.inline", "mode.latest", "mode.queue", "mode.lossless", "resume")
+CAPABILITIES: tuple[str, ...] = (
+    "frames.inline",
+    "frames.shm",
+    "mode.latest",
+    "mode.queue",
+    "mode.lossless",
+    "resume",
+    "beats",
+    "prepare",
+    "checkpoints",
+)
 
 
 class Flag(enum.IntFlag):
@@ -55,6 +76,10 @@ class Flag(enum.IntFlag):
     SHOT_START = 1
     DISCONTINUITY = 64
     """The frame does not follow the one before it in the film: another server, or a restored film."""
+    MODERATED = 512
+    """The picture was refused; an earlier one stands in for it."""
+    RESTORED = 1024
+    """First frame after the film went back to a checkpoint."""
     GAP = 2048
     """Frames before it were dropped for this client, which had asked for all."""
 
@@ -66,7 +91,10 @@ class EventMask(enum.IntFlag):
     GAP = 2
     ENGINE = 4
     SHUTDOWN = 8
-    ALL = 15
+    BEAT = 16
+    MODERATION = 32
+    RESTORED = 64
+    ALL = 127
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
@@ -90,7 +118,11 @@ class Request(Message, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
-    """First message of a client. ``resume`` names the session it had on this server; ``c0`` is its own clock."""
+    """First message of a client. ``resume`` names the session it had on this server; ``c0`` is its own clock.
+
+    ``on_disconnect`` is what happens to the film when the lease runs out without a ``bye``: it goes on, or is held
+    (which needs the role operator).
+    """
 
     proto_min: U16
     proto_max: U16
@@ -102,6 +134,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     events: U32 = 0
     resume: U63 = 0
     c0: I64 = 0
+    on_disconnect: OnDisconnect = "keep"
 
 
 class Ping(Message, frozen=True, kw_only=True, tag="ping"):
@@ -163,15 +196,101 @@ class ResumeRequest(Request, frozen=True, kw_only=True, tag="resume"):
     """Lift a hold (operator)."""
 
 
+class BeatRequest(Request, frozen=True, kw_only=True, tag="beat"):
+    """Make a named event of the story happen (trigger; a beat may ask for more). ``params`` fill its gaps."""
+
+    name: Name
+    params: Annotated[dict[Name, Scalar], Meta(max_length=32)] = {}
+
+
+class VarRequest(Request, frozen=True, kw_only=True, tag="var"):
+    """Set variables of the story, all or none (trigger)."""
+
+    set: Annotated[dict[Name, Scalar], Meta(min_length=1, max_length=64)]
+
+
+class PrepareRequest(Request, frozen=True, kw_only=True, tag="prepare"):
+    """Make the first block of a shot ahead, off air (director). Its ``ack`` has the number that ``take`` needs; the
+    shot is ready when its state is "generated"."""
+
+    text: Text
+    frames: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    seed: U63 | None = None
+
+
+class TakeRequest(Request, frozen=True, kw_only=True, tag="take"):
+    """Put a prepared shot on air with the next frame (director)."""
+
+    cmd: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+
+
+class CancelRequest(Request, frozen=True, kw_only=True, tag="cancel"):
+    """Throw a prepared shot away, or all of them (director)."""
+
+    cmd: Annotated[int, Meta(ge=1, le=2**32 - 1)] | None = None
+
+
+class CheckpointRequest(Request, frozen=True, kw_only=True, tag="checkpoint"):
+    """Keep the film as it stands under a name (trigger); answered by ``saved``. Replaces the one of that name."""
+
+    name: Slug
+
+
+class RestoreRequest(Request, frozen=True, kw_only=True, tag="restore"):
+    """Go back to a checkpoint (trigger) and make the same frames again."""
+
+    name: Slug
+
+
+class BranchRequest(Request, frozen=True, kw_only=True, tag="branch"):
+    """Go back to a checkpoint and on from there with other noise (director); no ``seed`` draws one."""
+
+    name: Slug
+    seed: U63 | None = None
+
+
+class UndoRequest(Request, frozen=True, kw_only=True, tag="undo"):
+    """Go back to where the ``n``-th newest shot began (director)."""
+
+    n: Annotated[int, Meta(ge=1, le=16)] = 1
+
+
+class ForgetRequest(Request, frozen=True, kw_only=True, tag="forget"):
+    """Drop a checkpoint (trigger)."""
+
+    name: Slug
+
+
+class DownloadRequest(Request, frozen=True, kw_only=True, tag="download"):
+    """Ask for the bytes of a checkpoint from ``offset`` on (trigger), for a game's own save-file; answered by
+    ``chunk``."""
+
+    name: Slug
+    offset: Annotated[int, Meta(ge=0, le=MAX_SAVE_BYTES)] = 0
+
+
+class UploadRequest(Request, frozen=True, kw_only=True, tag="upload"):
+    """Hand the bytes of a checkpoint back, in order from ``offset`` 0; with the last of ``total`` it exists. A client
+    below director may only hand back what this machine made, which its seal proves."""
+
+    name: Slug
+    total: Annotated[int, Meta(ge=1, le=MAX_SAVE_BYTES)]
+    offset: Annotated[int, Meta(ge=0, le=MAX_SAVE_BYTES)]
+    data: Annotated[bytes, Meta(min_length=1, max_length=MAX_CHUNK_BYTES)]
+
+
 class QueryRequest(Request, frozen=True, kw_only=True, tag="query"):
-    """Ask for the server's figures (viewer); answered by ``result``."""
+    """Ask for the server's figures and for what the story offers (viewer); answered by ``result``."""
+
+    what: Annotated[tuple[Subject, ...], Meta(max_length=8)] = ("status",)
 
 
 class SubscribeRequest(Request, frozen=True, kw_only=True, tag="subscribe"):
     """Ask for frames (viewer); they come on ``frm`` against credit. Replaces the stream the client had.
 
     ``n`` frames may wait at the server in mode "queue"; the other modes pass it over. ``after`` leaves out frames up to
-    and including that number, for a stream that goes on after a lost connection; -1 leaves out none.
+    and including that number, for a stream that goes on after a lost connection; -1 leaves out none. ``loc`` is where
+    the client can read pixels: inside the message, or also in shared memory.
     """
 
     mode: Mode = "latest"
@@ -179,6 +298,7 @@ class SubscribeRequest(Request, frozen=True, kw_only=True, tag="subscribe"):
     org: OriginName = "top_left"
     n: Window = 8
     after: Annotated[int, Meta(ge=-1, le=2**63 - 1)] = -1
+    loc: Annotated[tuple[Location, ...], Meta(max_length=4)] = ("inline",)
 
 
 class UnsubscribeRequest(Request, frozen=True, kw_only=True, tag="unsubscribe"):
@@ -273,24 +393,56 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
     text: str = ""
 
 
+class SharedMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the frames of a stream lie on this machine: see ``csrc/include/shotstream/frame_ring.h``."""
+
+    name: Name
+    slots: U16
+    stride: U32
+
+
 class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
-    """The stream stands; its frames carry ``st``. Credit may be sent now."""
+    """The stream stands; its frames carry ``st``. Credit may be sent now. With ``shm``, frames may come as the number
+    of a slot; each frame's ``loc`` says which way it came."""
 
     id: U32
     st: U32
     mode: Mode
     window: Window
     frame_bytes: U32
+    shm: SharedMemory | None = None
+
+
+class Saved(Message, frozen=True, kw_only=True, tag="saved"):
+    """Answer to ``checkpoint`` and to the last ``upload``: what is kept. ``frame`` is the first that comes after a
+    restore, ``bytes`` the size of what ``download`` gives."""
+
+    id: U32
+    name: Slug
+    bytes: U32
+    frame: I64
+    shot: I64
+
+
+class Chunk(Message, frozen=True, kw_only=True, tag="chunk"):
+    """Answer to ``download``: ``data`` begins at ``offset`` of ``total`` bytes."""
+
+    id: U32
+    offset: U32
+    total: U32
+    data: Annotated[bytes, Meta(max_length=MAX_CHUNK_BYTES)]
 
 
 class Event(Message, frozen=True, kw_only=True, tag="event"):
     """Something happened that no request asked for: a shot began, frames were dropped (``count``), the engine failed
-    (``text``), the server is about to stop."""
+    (``text``), the server is about to stop, a beat (``name``) went on to a state (``text``), a prompt or picture was
+    refused (``text``), the film went back to a checkpoint (``name``)."""
 
-    kind: Literal["shot_start", "gap", "engine", "shutdown"]
+    kind: Literal["shot_start", "gap", "engine", "shutdown", "beat", "moderation", "restored"]
     frame: I64 = -1
     shot: I64 = -1
     count: U32 = 0
+    name: str = ""
     text: str = ""
 
 
@@ -328,11 +480,44 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     cut_to_air_ms: float | None = None
 
 
+class Param(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A parameter of a beat. ``values`` are the words it may be, for type "enum"; ``min`` and ``max`` bound a number,
+    or the characters of a string."""
+
+    type: str
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    default: Scalar | None = None
+
+
+class BeatInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A beat as this client may use it. ``ready``: it could be triggered now; else ``why`` not."""
+
+    name: str
+    ready: bool
+    why: str = ""
+    params: dict[str, Param] = {}
+
+
+class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept film; see ``saved``. ``parent`` is the checkpoint that the film had gone back to before, "" for none."""
+
+    name: str
+    bytes: U32
+    frame: I64
+    shot: I64
+    parent: str = ""
+
+
 class Result(Message, frozen=True, kw_only=True, tag="result"):
-    """Answer to ``query``."""
+    """Answer to ``query``: what was asked for."""
 
     id: U32
-    status: Status
+    status: Status | None = None
+    beats: tuple[BeatInfo, ...] | None = None
+    variables: dict[str, Scalar] | None = None
+    checkpoints: tuple[CheckpointInfo, ...] | None = None
 
 
 # --- frm ---------------------------------------------------------------------------------------------------------
@@ -352,15 +537,18 @@ class Credit(Message, frozen=True, kw_only=True, tag="c"):
 class FrameHeader(Message, frozen=True, kw_only=True, tag="frame"):
     """Server to client: one frame; its pixels are the next part of the message.
 
-    st: stream. f: number in the film. sh, sf, bl: shot, frame of the shot, block. rev: prompt edits its shot had seen.
+    st: stream. f: number of the frame on this server, which never goes back. src: its number in the film, which does
+    when a checkpoint is restored. sh, sf, bl: shot, frame of the shot, block. rev: prompt edits its shot had seen.
     cmd: the newest command that first shows here, 0 for none. fl: see ``Flag``. pts: time in the film, ns. due: when
     the server released it; gen: when its block was ready. w, h: pixels; str: bytes of a row, in every plane. fmt: order
     of the bytes (NV12 is a plane of luma, then one of chroma of half the height); org: first row in memory; cs: colour
-    space, rec709 in the limited range for NV12. drop: frames left out since the one before.
+    space, rec709 in the limited range for NV12. drop: frames left out since the one before. loc: where the pixels are:
+    the next part of the message, or slot ``slot`` of the ring in shared memory as long as its sequence is ``seq``.
     """
 
     st: U32
     f: U63
+    src: U63
     sh: U32
     sf: U32
     bl: U32
@@ -378,6 +566,9 @@ class FrameHeader(Message, frozen=True, kw_only=True, tag="frame"):
     org: OriginName = "top_left"
     cs: Literal["srgb", "rec709"] = "srgb"
     drop: U32 = 0
+    loc: Location = "inline"
+    slot: U16 = 0
+    seq: U63 = 0
 
 
 ClientMessage = Union[  # noqa: UP007  (msgspec reads it at run time, also on Python 3.10)
@@ -392,10 +583,22 @@ ClientMessage = Union[  # noqa: UP007  (msgspec reads it at run time, also on Py
     UnpinRequest,
     HoldRequest,
     ResumeRequest,
+    BeatRequest,
+    VarRequest,
+    PrepareRequest,
+    TakeRequest,
+    CancelRequest,
+    CheckpointRequest,
+    RestoreRequest,
+    BranchRequest,
+    UndoRequest,
+    ForgetRequest,
+    DownloadRequest,
+    UploadRequest,
     QueryRequest,
     SubscribeRequest,
     UnsubscribeRequest,
 ]
 ServerMessage = Union[  # noqa: UP007
-    Welcome, Reject, Pong, Ack, Error, State, Subscribed, Event, Result
+    Welcome, Reject, Pong, Ack, Error, State, Subscribed, Saved, Chunk, Event, Result
 ]

@@ -636,6 +636,7 @@ def _header(released: Released, layout: PixelLayout, *, stream: int, flags: Flag
     return FrameHeader(
         st=stream,
         f=frame.index,
+        src=frame.index,
         sh=frame.shot,
         sf=frame.frame_in_shot,
         bl=frame.block,
