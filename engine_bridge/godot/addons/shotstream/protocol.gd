@@ -1,0 +1,85 @@
+# Generated from sdk/shotstream/bridge/messages.py by: python -m engine_bridge.generate
+extends Object
+
+const MAGIC = "SSB1"
+
+# Versions of the protocol, and limits in bytes or frames.
+const PROTO_MIN = 1
+const PROTO_MAX = 1
+const MAX_CTL_BYTES = 65536
+const MAX_CREDIT_BYTES = 1024
+const MAX_HEADER_BYTES = 4096
+const MAX_WINDOW = 64
+const MAX_CHUNK_BYTES = 49152
+const MAX_SAVE_BYTES = 67108864
+
+# Codes of error and reject.
+const E_INVALID = -1
+const E_CONNECT = -4
+const E_AUTH = -5
+const E_VERSION = -6
+const E_PROTOCOL = -7
+const E_TOO_LARGE = -8
+const E_STALE = -9
+const E_CLOSED = -11
+const E_DENIED = -12
+const E_RATE = -13
+const E_BUSY = -14
+const E_UNKNOWN_TYPE = -15
+const E_TIMEOUT = -16
+const E_INTERNAL = -99
+
+# Bits of a frame's fl.
+const FLAG_SHOT_START = 1
+const FLAG_DISCONTINUITY = 64
+const FLAG_MODERATED = 512
+const FLAG_RESTORED = 1024
+const FLAG_GAP = 2048
+
+# Bits of events in hello.
+const EVENTS_SHOT_START = 1
+const EVENTS_GAP = 2
+const EVENTS_ENGINE = 4
+const EVENTS_SHUTDOWN = 8
+const EVENTS_BEAT = 16
+const EVENTS_MODERATION = 32
+const EVENTS_RESTORED = 64
+const EVENTS_ALL = 127
+
+# Roles, from the least; words on the wire.
+const ROLE_VIEWER = 0
+const ROLE_TRIGGER = 1
+const ROLE_DIRECTOR = 2
+const ROLE_OPERATOR = 3
+const ROLE_WORDS = ["viewer", "trigger", "director", "operator"]
+
+# Delivery; words on the wire.
+const MODE_LATEST = 0
+const MODE_QUEUE = 1
+const MODE_LOSSLESS = 2
+const MODE_WORDS = ["latest", "queue", "lossless"]
+
+# States of a command; words on the wire.
+const STATE_QUEUED = 0
+const STATE_STARTED = 1
+const STATE_GENERATED = 2
+const STATE_ON_AIR = 3
+const STATE_PRESENTED = 4
+const STATE_FAILED = 5
+const STATE_SUPERSEDED = 6
+const STATE_WORDS = ["queued", "started", "generated", "on_air", "presented", "failed", "superseded"]
+
+# Pixel formats; words on the wire, numbers in shared memory.
+const FORMAT_RGBA8 = 1
+const FORMAT_BGRA8 = 2
+const FORMAT_RGB8 = 3
+const FORMAT_NV12 = 4
+const FORMAT_WORDS = ["rgba8", "bgra8", "rgb8", "nv12"]
+
+# First row in memory; words on the wire, numbers in shared memory.
+const ORIGIN_TOP_LEFT = 1
+const ORIGIN_BOTTOM_LEFT = 2
+const ORIGIN_WORDS = ["top_left", "bottom_left"]
+
+# The word in t of every message.
+const TAGS = ["hello", "ping", "bye", "cut", "prompt", "world", "clear", "pin", "unpin", "hold", "resume", "beat", "var", "prepare", "take", "cancel", "checkpoint", "restore", "branch", "undo", "forget", "download", "upload", "query", "subscribe", "unsubscribe", "welcome", "reject", "pong", "ack", "error", "state", "subscribed", "saved", "chunk", "event", "result", "c", "frame"]
