@@ -5,7 +5,7 @@ import pytest
 from engine_bridge import generate
 
 
-@pytest.mark.parametrize(("path", "text"), generate.files(), ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(("path", "text"), list(generate.files()), ids=lambda value: getattr(value, "name", ""))
 def test_generated_files_are_fresh(path, text):
     assert path.read_text(encoding="utf-8") == text, "run: python -m engine_bridge.generate"
 
