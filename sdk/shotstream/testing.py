@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,20 @@ def read_chart(image: NDArray[np.uint8]) -> dict[str, int]:
             text += str(int(distance.argmin()))
         numbers[name] = int(text)
     return numbers
+
+
+def describe_chart() -> dict[str, Any]:
+    """What ``shotstream info test-chart`` prints: plain values, as ``Bundle.describe`` has them."""
+    engine = FakeEngine()
+    spec = engine.spec
+    return {
+        "name": engine.name,
+        "path": "drawn by shotstream.testing, no files",
+        "size": f"{spec.width_px}x{spec.height_px}",
+        "fps": spec.fps,
+        "frames_per_block": spec.block_lat * spec.time_factor,
+        "description": "numbered charts for trying an integration; no model",
+    }
 
 
 class FakeEngine:

@@ -33,6 +33,11 @@ def test_info_describes_a_bundle(run, good):
     assert "card.recipe" in run("info", good)[1]
 
 
+def test_info_describes_the_test_chart(run):
+    code, out, _ = run("info", "test-chart", "--json")
+    assert code == 0 and json.loads(out)["size"] == "160x96"
+
+
 def truncate(bundle):
     path = bundle / "dit.safetensors"
     path.write_bytes(path.read_bytes()[:1000])

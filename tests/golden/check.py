@@ -14,7 +14,7 @@ import importlib
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from shotstream.model.weights import read_tensors  # noqa: E402
 
 FORMAT, VERSION = "shotstream-golden", 1
 PARTS = ("schedule", "dit_causal", "rollout", "vae", "teacher", "umt5", "training")
+CASE_LISTS = {"cases", "shots", "stats", "streaming", "context_tables", "nearest", "training_timesteps", "warped_steps"}
 WITHOUT_TENSORS = ("schedule",)
 
 
@@ -73,12 +74,22 @@ def read_part(folder: Path, name: str, schedule: ScheduleConfig) -> Part:
         GoldenError: a file is missing, damaged, or of another format version.
     """
     info = read_info(folder, name)
+    require_cases(folder / f"{name}.json", info)
     if name in WITHOUT_TENSORS:
         return Part(name, info, schedule)
     try:
         return Part(name, info, schedule, read_tensors(folder / f"{name}.safetensors"))
     except WeightsError as error:
         raise GoldenError(str(error)) from error
+
+
+def require_cases(path: Path, info: Mapping[str, object]) -> None:
+    """Raise GoldenError when a list of recorded cases is empty: nothing would be compared, and nothing said."""
+    for key, value in info.items():
+        if key in CASE_LISTS and not value:
+            raise GoldenError(f"{path}: {key} is empty, so there is nothing to compare; copy the folder again")
+        if isinstance(value, dict):
+            require_cases(path, value)
 
 
 def manifest_cases(folder: Path) -> list[Case]:

@@ -107,6 +107,20 @@ def test_a_file_that_differs_from_the_manifest_is_noticed(folder, capsys):
     assert [line for line in failures(capsys.readouterr().out) if "manifest: umt5.json" in line]
 
 
+@pytest.mark.parametrize(
+    ("part", "keys"), [("teacher", ["cases"]), ("rollout", ["shots"]), ("training", ["dmd", "cases"])]
+)
+def test_an_empty_list_of_cases_is_no_success(folder, capsys, part, keys):
+    def empty(info):
+        for key in keys[:-1]:
+            info = info[key]
+        info[keys[-1]] = []
+
+    change_json(folder, part, empty)
+    assert checker.main([str(folder), "--part", part]) == 2
+    assert f"{keys[-1]} is empty" in capsys.readouterr().err
+
+
 def test_sizes_come_from_the_folder(folder, capsys):
     """A folder with fewer cases and blocks is as good as the full one."""
 

@@ -132,8 +132,14 @@ def info(
 ) -> None:
     """Describe a bundle."""
     from ..bundle import load_bundle
+    from ..film import TEST_CHART
     from .tables import print_facts
 
+    if bundle == TEST_CHART:
+        from ..testing import describe_chart
+
+        print_facts(describe_chart(), as_json=json)
+        return
     loaded = load_bundle(bundle)
     if verify:
         loaded.verify()
