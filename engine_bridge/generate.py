@@ -64,6 +64,11 @@ def groups() -> list[tuple[str, str, list[tuple[str, int]]]]:
         ("FLAG", "Bits of a frame's `fl`", members(m.Flag)),
         ("EVENTS", "Bits of `events` in `hello`", [*members(m.EventMask), ("ALL", int(m.EventMask.ALL))]),
         ("ROLE", "Roles, from the least; words on the wire", numbered(m.Role)),
+        ("WHEN", "When a cut happens; words on the wire", numbered(m.When)),
+        ("QUERY", "What a query asks for; words on the wire", numbered(m.Subject)),
+        ("EVENT", "What an event tells; words on the wire. Numbers below 16 are left to the clients",
+         numbered(m.EventKind, 16)),
+        ("LOCATION", "Where pixels are; words on the wire", numbered(m.Location)),
         ("MODE", "Delivery; words on the wire", numbered(m.Mode)),
         ("STATE", "States of a command; words on the wire", numbered(m.CommandState)),
         ("FORMAT", "Pixel formats; words on the wire, numbers in shared memory",
@@ -116,7 +121,8 @@ def c_sharp() -> str:
     lines += ["        public static readonly string[] Tags =", "        {"]
     lines += [f'            "{tag}",' for tag in tags()]
     lines += ["        };", "    }"]
-    names = {"E": "ErrorCode", "FLAG": "FrameFlags", "EVENTS": "EventMask", "ROLE": "Role", "MODE": "Delivery",
+    names = {"E": "ErrorCode", "FLAG": "FrameFlags", "EVENTS": "EventMask", "ROLE": "Role", "WHEN": "When",
+             "QUERY": "Subject", "EVENT": "EventKind", "LOCATION": "Location", "MODE": "Delivery",
              "STATE": "CommandState", "FORMAT": "PixelFormat", "ORIGIN": "Origin"}  # fmt: skip
     for prefix, about, values in groups()[1:]:
         lines += ["", f"    /// <summary>{about.replace('`', '')}.</summary>"]

@@ -54,6 +54,34 @@
 #define SHS_ROLE_OPERATOR 3
 #define SHS_ROLE_WORDS "viewer", "trigger", "director", "operator"
 
+/* When a cut happens; words on the wire. */
+#define SHS_WHEN_BLOCK 0
+#define SHS_WHEN_SHOT_END 1
+#define SHS_WHEN_NOW 2
+#define SHS_WHEN_WORDS "block", "shot_end", "now"
+
+/* What a query asks for; words on the wire. */
+#define SHS_QUERY_STATUS 0
+#define SHS_QUERY_BEATS 1
+#define SHS_QUERY_VARIABLES 2
+#define SHS_QUERY_CHECKPOINTS 3
+#define SHS_QUERY_WORDS "status", "beats", "variables", "checkpoints"
+
+/* What an event tells; words on the wire. Numbers below 16 are left to the clients. */
+#define SHS_EVENT_SHOT_START 16
+#define SHS_EVENT_GAP 17
+#define SHS_EVENT_ENGINE 18
+#define SHS_EVENT_SHUTDOWN 19
+#define SHS_EVENT_BEAT 20
+#define SHS_EVENT_MODERATION 21
+#define SHS_EVENT_RESTORED 22
+#define SHS_EVENT_WORDS "shot_start", "gap", "engine", "shutdown", "beat", "moderation", "restored"
+
+/* Where pixels are; words on the wire. */
+#define SHS_LOCATION_INLINE 0
+#define SHS_LOCATION_SHM 1
+#define SHS_LOCATION_WORDS "inline", "shm"
+
 /* Delivery; words on the wire. */
 #define SHS_MODE_LATEST 0
 #define SHS_MODE_QUEUE 1

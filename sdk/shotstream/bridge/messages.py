@@ -52,6 +52,7 @@ OriginName = Literal["top_left", "bottom_left"]
 Location = Literal["inline", "shm"]
 OnDisconnect = Literal["keep", "hold"]
 Subject = Literal["status", "beats", "variables", "checkpoints"]
+EventKind = Literal["shot_start", "gap", "engine", "shutdown", "beat", "moderation", "restored"]
 CommandState = Literal["queued", "started", "generated", "on_air", "presented", "failed", "superseded"]
 
 ROLES: tuple[Role, ...] = ("viewer", "trigger", "director", "operator")
@@ -438,7 +439,7 @@ class Event(Message, frozen=True, kw_only=True, tag="event"):
     (``text``), the server is about to stop, a beat (``name``) went on to a state (``text``), a prompt or picture was
     refused (``text``), the film went back to a checkpoint (``name``)."""
 
-    kind: Literal["shot_start", "gap", "engine", "shutdown", "beat", "moderation", "restored"]
+    kind: EventKind
     frame: I64 = -1
     shot: I64 = -1
     count: U32 = 0

@@ -53,6 +53,34 @@ const ROLE_DIRECTOR = 2
 const ROLE_OPERATOR = 3
 const ROLE_WORDS = ["viewer", "trigger", "director", "operator"]
 
+# When a cut happens; words on the wire.
+const WHEN_BLOCK = 0
+const WHEN_SHOT_END = 1
+const WHEN_NOW = 2
+const WHEN_WORDS = ["block", "shot_end", "now"]
+
+# What a query asks for; words on the wire.
+const QUERY_STATUS = 0
+const QUERY_BEATS = 1
+const QUERY_VARIABLES = 2
+const QUERY_CHECKPOINTS = 3
+const QUERY_WORDS = ["status", "beats", "variables", "checkpoints"]
+
+# What an event tells; words on the wire. Numbers below 16 are left to the clients.
+const EVENT_SHOT_START = 16
+const EVENT_GAP = 17
+const EVENT_ENGINE = 18
+const EVENT_SHUTDOWN = 19
+const EVENT_BEAT = 20
+const EVENT_MODERATION = 21
+const EVENT_RESTORED = 22
+const EVENT_WORDS = ["shot_start", "gap", "engine", "shutdown", "beat", "moderation", "restored"]
+
+# Where pixels are; words on the wire.
+const LOCATION_INLINE = 0
+const LOCATION_SHM = 1
+const LOCATION_WORDS = ["inline", "shm"]
+
 # Delivery; words on the wire.
 const MODE_LATEST = 0
 const MODE_QUEUE = 1

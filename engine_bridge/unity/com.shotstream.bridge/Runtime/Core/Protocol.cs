@@ -112,6 +112,42 @@ namespace Shotstream
         Operator = 3,
     }
 
+    /// <summary>When a cut happens; words on the wire.</summary>
+    public enum When
+    {
+        Block = 0,
+        ShotEnd = 1,
+        Now = 2,
+    }
+
+    /// <summary>What a query asks for; words on the wire.</summary>
+    public enum Subject
+    {
+        Status = 0,
+        Beats = 1,
+        Variables = 2,
+        Checkpoints = 3,
+    }
+
+    /// <summary>What an event tells; words on the wire. Numbers below 16 are left to the clients.</summary>
+    public enum EventKind
+    {
+        ShotStart = 16,
+        Gap = 17,
+        Engine = 18,
+        Shutdown = 19,
+        Beat = 20,
+        Moderation = 21,
+        Restored = 22,
+    }
+
+    /// <summary>Where pixels are; words on the wire.</summary>
+    public enum Location
+    {
+        Inline = 0,
+        Shm = 1,
+    }
+
     /// <summary>Delivery; words on the wire.</summary>
     public enum Delivery
     {
