@@ -97,7 +97,13 @@ def c_header() -> str:
     for prefix, about, values in groups():
         lines += ["", f"/* {about.replace('`', '')}. */"]
         for name, number in values:
-            shown = f"({number})" if number < 0 else str(number) if prefix not in ("FLAG", "EVENTS") else f"{number}u"
+            shown = (
+                f"({number})"
+                if number < 0
+                else str(number)
+                if prefix not in ("FLAG", "EVENTS", "FORMAT", "ORIGIN")
+                else f"{number}u"
+            )
             lines.append(f"#define {'_'.join(filter(None, ('SHS', prefix, name)))} {shown}")
         if "words on the wire" in about:
             words = ", ".join(f'"{name.lower()}"' for name, _ in values)

@@ -99,15 +99,15 @@
 #define SHS_STATE_WORDS "queued", "started", "generated", "on_air", "presented", "failed", "superseded"
 
 /* Pixel formats; words on the wire, numbers in shared memory. */
-#define SHS_FORMAT_RGBA8 1
-#define SHS_FORMAT_BGRA8 2
-#define SHS_FORMAT_RGB8 3
-#define SHS_FORMAT_NV12 4
+#define SHS_FORMAT_RGBA8 1u
+#define SHS_FORMAT_BGRA8 2u
+#define SHS_FORMAT_RGB8 3u
+#define SHS_FORMAT_NV12 4u
 #define SHS_FORMAT_WORDS "rgba8", "bgra8", "rgb8", "nv12"
 
 /* First row in memory; words on the wire, numbers in shared memory. */
-#define SHS_ORIGIN_TOP_LEFT 1
-#define SHS_ORIGIN_BOTTOM_LEFT 2
+#define SHS_ORIGIN_TOP_LEFT 1u
+#define SHS_ORIGIN_BOTTOM_LEFT 2u
 #define SHS_ORIGIN_WORDS "top_left", "bottom_left"
 
 /* The word in t of every message. */
