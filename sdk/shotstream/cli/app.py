@@ -254,6 +254,10 @@ def serve(
     clock: Annotated[ServerClock, typer.Option(help="When the next frame goes out.")] = ServerClock.realtime,
     keys: KeyFile = None,
     allow: Annotated[Optional[Path], typer.Option(help="Folder of clients' public keys, ROLE/*.key.")] = None,  # noqa: UP045
+    until_eof: Annotated[
+        bool,
+        typer.Option("--until-eof", help="Also stop when standard input ends, for a program with its own server."),
+    ] = False,
 ) -> None:
     """Serve a film to other programs: commands in, frames out."""
     from ..bridge.auth import load_keys
@@ -262,7 +266,7 @@ def serve(
 
     pair = load_keys(keys) if keys is not None else None
     config = ServerConfig(name=name, bind=bind, clock=clock.value, keys=pair, allow=allow)
-    run(config, bundle=bundle, seed=seed, device=device)
+    run(config, bundle=bundle, seed=seed, device=device, until_eof=until_eof)
 
 
 @app.command()

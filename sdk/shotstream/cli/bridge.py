@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from ..bridge.server import ServerConfig
 
 
-def serve(config: ServerConfig, *, bundle: str, seed: int, device: str) -> None:
-    """Serve a film until Ctrl-C or SIGTERM."""
+def serve(config: ServerConfig, *, bundle: str, seed: int, device: str, until_eof: bool) -> None:
+    """Serve a film until Ctrl-C, SIGTERM, or (with ``until_eof``) the end of standard input."""
     from ..bridge.server import Server
     from ..film import open
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if until_eof:
+        threading.Thread(target=_wait_for_eof, args=[stop], name="shotstream-eof", daemon=True).start()
     with Server(open(bundle, seed=seed, device=device), config) as server:
         film = server.film
         size = f"{film.spec.width_px}x{film.spec.height_px} at {film.spec.fps:g} frames/s"
@@ -34,6 +37,12 @@ def serve(config: ServerConfig, *, bundle: str, seed: int, device: str) -> None:
         typer.echo(f"commands on {server.ctl}, frames on {server.frm}")
         typer.echo(f"connection file {server.connection_file}")
         stop.wait()
+
+
+def _wait_for_eof(stop: threading.Event) -> None:
+    while os.read(0, 4096):  # not sys.stdin: a thread that waits in it would disturb the end of the program
+        pass
+    stop.set()
 
 
 def monitor(

@@ -1,0 +1,58 @@
+"""A server as the child of a program: found, stopped with it, and its last words kept."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+import shotstream as ss
+from shotstream.bridge.child import ServerProcess
+
+
+def test_it_serves_and_leaves_nothing_behind():
+    with ServerProcess("--bundle", "test-chart", "--clock", "demand") as server:
+        with server.connect() as client:
+            client.cut("a fox", frames=3)
+            assert len(list(client.frames(count=3, mode="lossless", timeout=30))) == 3
+        assert (server.runtime / "default.json").exists()
+    assert server.process.returncode == 0
+    assert not server.runtime.exists()
+    server.close()
+
+
+def test_bad_options_are_the_callers_mistake():
+    with ServerProcess("--bundle", "no-such") as server, pytest.raises(ss.ConfigError, match="no-such"):
+        server.connect()
+
+
+def test_a_crash_is_told_with_its_last_words():
+    ended = threading.Event()
+    with ServerProcess("--bundle", "test-chart", on_exit=ended.set) as server:
+        server.connect().close()
+        server.process.kill()
+        assert ended.wait(30)
+        assert "ended with code -9: it said nothing" in str(server.failure())
+        server._log.write_text("Traceback\nValueError: boom\n")
+        assert str(server.failure()).endswith("ValueError: boom") and server.said == "Traceback\nValueError: boom"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills a process as POSIX does")
+def test_it_ends_with_a_program_that_is_killed(tmp_path):
+    program = (
+        "import sys, time\nfrom shotstream.bridge.child import ServerProcess\n"
+        "server = ServerProcess('--bundle', 'test-chart')\nserver.connect().close()\n"
+        "print(server.process.pid, flush=True)\ntime.sleep(600)\n"
+    )
+    paths = [str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate()
+    gone, _ = psutil.wait_procs([child], timeout=60)
+    assert gone
