@@ -292,6 +292,28 @@ def test_restored_film_goes_on_with_exactly_the_next_frame(taken, ahead):
     assert digest(again) == digest(rest)
 
 
+def test_a_restored_film_tells_of_the_commands_that_waited_and_of_no_others():
+    with ss.open(engine=FakeEngine(), ahead=0) as first:
+        first.cut("one", frames=24)
+        waited = [first.cut(text, "shot_end", frames=12) for text in ("two", "three")]
+        next(first.frames())
+        edit = first.prompt("one, other words")
+        saved = first.snapshot()
+    with ss.open(engine=FakeEngine(), ahead=0) as other:
+        mine = other.cut("mine", frames=12)
+        again = other.restore(saved)
+        later = other.cut("later", "shot_end", frames=12)
+        assert mine.state == "superseded"
+        assert sorted(again) == [receipt.id for receipt in (*waited, edit)]
+        assert len({mine.id, later.id, *(receipt.id for receipt in again.values())}) == 5
+        frames = list(other.frames())
+    shown = {number: frame.prompt for frame in frames for number in frame.receipts}
+    for old, prompt in ((waited[0], "two"), (waited[1], "three"), (edit, "one, other words")):
+        assert shown[again[old.id].id] == prompt and again[old.id].state == "delivered"
+        assert again[old.id].kind == old.kind and again[old.id].when == old.when
+    assert shown[later.id] == "later" and len(shown) == 4
+
+
 def test_restore_in_place_undoes_a_cut(film):
     film.cut("a")
     list(film.frames(count=4))

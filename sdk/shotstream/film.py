@@ -305,15 +305,18 @@ class Film:
         """
         return self._session.snapshot()
 
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: bytes) -> dict[int, Receipt]:
         """Go on from a snapshot of a film with the same bundle, in this or another process.
 
         Frames not yet taken and commands not yet begun are dropped; frame numbers go on from those of the snapshot.
 
+        Returns:
+            New receipts of the commands that waited in the snapshot, by the ``Receipt.id`` each had then.
+
         Raises:
             ScriptError: no snapshot, damaged, or of another bundle. The film is as it was then.
         """
-        self._session.restore(state)
+        return self._session.restore(state)
 
     def stats(self) -> SessionStats:
         """Counts and times since the film was opened."""

@@ -270,8 +270,9 @@ class Session:
         assert isinstance(result, bytes)
         return result
 
-    def restore(self, data: bytes) -> None:
-        """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped."""
+    def restore(self, data: bytes) -> dict[int, Receipt]:
+        """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped. Returns new receipts of
+        the commands that waited in it, by the number each had then."""
         from .story.checkpoint import unpack
 
         state = unpack(data)
@@ -282,7 +283,9 @@ class Session:
                 f"the snapshot is of bundle {theirs[0]!r} at {theirs[1]}x{theirs[2]}, this film has {mine[0]!r} at "
                 f"{mine[1]}x{mine[2]}; open the film with the same bundle"
             )
-        self._at_boundary(lambda: self._restore(state))
+        receipts: dict[int, Receipt] = {}
+        self._at_boundary(lambda: self._restore(state, receipts))
+        return receipts
 
     def _at_boundary(self, job: Callable[[], object]) -> object:
         """Run ``job`` in the engine thread between two blocks and hand back its result."""
@@ -313,7 +316,7 @@ class Session:
         frames = [save_frame(frame) for frame in untaken]
         return pack(replace(state, frames=frames, engine=self._engine.snapshot()))
 
-    def _restore(self, state: FilmState) -> None:
+    def _restore(self, state: FilmState, receipts: dict[int, Receipt]) -> None:
         from .story.checkpoint import load_frame
 
         frames = [
@@ -321,8 +324,9 @@ class Session:
         ]
         self._engine.restore(state.engine)
         with self._changed:
-            self._open.supersede(self._director.adopt(state.plan), "the film was restored to a snapshot")
             self._open.supersede(self._open.ids(), "the film was restored to a snapshot")
+            # Their old numbers may be those of other commands by now, above all in another process.
+            self._director.adopt(state.plan.renumbered(lambda old, kind: self._renewed(old, kind, receipts)))
             self._holds.clear()
             self.seed, self._world = state.seed, state.world
             self._pins = [Pin(shot=shot, frame=frame) for shot, frame in state.pins]
@@ -330,6 +334,11 @@ class Session:
             self._blocks.clear()
             self._taking = deque(frames)
             self._error = None
+
+    def _renewed(self, old: int, kind: str, receipts: dict[int, Receipt]) -> int:
+        receipt = self._open.add("prompt" if kind == "edit" else "cut", when="" if kind == "edit" else kind)
+        receipts[old] = receipt
+        return receipt.id
 
     # --- the engine thread ---------------------------------------------------------------------------------------
 

@@ -22,8 +22,9 @@ engine would not open the shot).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ..errors import ScriptError
 from .limits import DEFAULT_SHOT_FRAMES
@@ -32,7 +33,7 @@ from .shot import Cut, Shot
 
 @dataclass(kw_only=True)
 class Waiting:
-    """A command that has not taken effect; ``command`` is its id, 0 for one that nobody follows (after a restore)."""
+    """A command that has not taken effect; ``command`` is its id, 0 for one that nobody follows."""
 
     cut: Cut
     command: int = 0
@@ -53,6 +54,9 @@ class Running:
     edits_done: int = 0
     edit: str | None = None
     edit_command: int = 0
+
+
+W = TypeVar("W", Waiting, Running)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,23 @@ class Plan:
     urgent: Waiting | None = None
     queue: list[Waiting] = field(default_factory=list)
     held: bool = False
+
+    def renumbered(self, renew: Callable[[int, str], int]) -> Plan:
+        """The plan with other command ids: ``renew`` gets each old one, and "edit" or the cut's ``when``."""
+
+        def edited(part: W) -> W:
+            command = renew(part.edit_command, "edit") if part.edit is not None and part.edit_command else 0
+            return replace(part, edit_command=command)
+
+        def waiting(part: Waiting) -> Waiting:
+            return edited(replace(part, command=renew(part.command, part.cut.when)) if part.command else part)
+
+        return Plan(
+            running=edited(self.running) if self.running else None,
+            urgent=waiting(self.urgent) if self.urgent else None,
+            queue=[waiting(part) for part in self.queue],
+            held=self.held,
+        )
 
 
 class Director:
