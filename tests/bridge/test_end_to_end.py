@@ -1,5 +1,6 @@
 """Prompts to frames between a real server and real clients on loopback."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -208,6 +209,29 @@ def test_one_stream_at_a_time(serve, connect):
     client.frames().close()
 
 
+def test_numbers_go_on_when_the_film_goes_back(serve, connect):
+    film = serve(clock="demand", ahead=0).film
+    client = connect()
+    client.cut("a fox")
+    frames = client.frames(mode="lossless", timeout=5)
+    before = [next(frames) for _ in range(9)]
+    saved = film.snapshot()
+    before += [next(frames) for _ in range(6)]
+    film.restore(saved)
+    after = list(itertools.islice(frames, 30))
+    together = before + after
+    assert [frame.index for frame in together] == list(range(45)), "no hole and no step back"
+    (back,) = [frame for frame in together if frame.flags & Flag.RESTORED]
+    assert back.flags & Flag.DISCONTINUITY and back.dropped == 0
+    first = together.index(back)
+    sources = [frame.source for frame in together]
+    assert sources == [*range(first), *range(sources[first], sources[first] + 45 - first)] and sources[first] < first
+    receipt = client.cut("a bear")
+    frame = next(frame for frame in frames if frame.is_cut)
+    assert receipt.wait("presented", 5) and receipt.frame == frame.index > frame.source
+    assert client.status().frame >= frame.index
+
+
 @pytest.mark.parametrize("origin", ["top_left", "bottom_left"])
 @pytest.mark.parametrize("format", ["rgb8", "rgba8", "bgra8", "nv12"])
 def test_pixels_come_in_the_format_asked_for(serve, connect, format, origin):
@@ -228,7 +252,8 @@ def test_pixels_come_in_the_format_asked_for(serve, connect, format, origin):
 
 
 def test_a_server_that_was_not_built_offers_rgb_only(serve, connect, monkeypatch):
-    monkeypatch.setattr("shotstream.bridge.server.can_pack", lambda: False)
+    for part in ("desk", "streams"):
+        monkeypatch.setattr(f"shotstream.bridge.{part}.can_pack", lambda: False)
     serve(clock="demand")
     client = connect()
     assert client.stream.fmts == ("rgb8",)

@@ -1,6 +1,7 @@
 """What the server does with peers that are late, wrong, hostile or gone."""
 
 import time
+from concurrent.futures import Future
 
 import msgspec
 import psutil
@@ -10,9 +11,12 @@ import zmq
 import shotstream as ss
 from shotstream.bridge import faults, wire
 from shotstream.bridge.clock import steady_ns
+from shotstream.bridge.desk import Task
 from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import (
     Ack,
+    Bye,
+    ClearRequest,
     Credit,
     CutRequest,
     Error,
@@ -139,6 +143,64 @@ def test_a_request_that_cannot_be_done_gets_an_error_and_changes_nothing(server,
     assert isinstance(answer, Error) and (answer.id, answer.code) == (1, code)
     assert server.film.stats().first_command_at is None or code == Code.INVALID
     assert server.film.shot == -1
+
+
+@pytest.fixture
+def slow_clear(server):
+    """What ``clear`` comes to, and how often it was asked for."""
+    result, calls = Future(), []
+
+    def clear(session, request):
+        calls.append(request.id)
+        return result
+
+    server._desk._tasks[ClearRequest] = Task("director", clear)
+    return result, calls
+
+
+def test_a_slow_request_is_answered_when_it_is_done_and_done_once(peer, slow_clear):
+    result, calls = slow_clear
+    welcome = peer.hello()
+    request = peer.request(ClearRequest, welcome)
+    peer.say(request, request, Ping(c0=5))
+    assert isinstance(peer.hear(), Pong), "others are answered meanwhile"
+    result.set_result(None)
+    assert peer.hear() == Ack(id=1)
+    peer.say(request)
+    assert peer.hear() == Ack(id=1) and calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ss.ScriptError("no"), Code.INVALID),
+        (faults.Denied("no"), Code.DENIED),
+        (RuntimeError("no"), Code.INTERNAL),
+    ],
+)
+def test_a_slow_request_that_fails_is_answered_with_its_error(peer, slow_clear, error, code):
+    result, _ = slow_clear
+    peer.say(peer.request(ClearRequest, peer.hello()))
+    result.set_exception(error)
+    answer = peer.hear()
+    assert isinstance(answer, Error) and (answer.id, answer.code) == (1, code) and "no" in answer.text
+
+
+def test_a_slow_request_of_a_client_that_left_answers_nobody(server, peer, slow_clear):
+    result, calls = slow_clear
+    peer.say(peer.request(ClearRequest, peer.hello()), Bye())
+    wait_until(lambda: calls and not len(server.clients))
+    result.set_result(None)
+    assert isinstance(peer.hello(), Welcome), "the next thing it hears"
+
+
+def test_a_hold_on_disconnect_needs_the_operator(serve, ends):
+    server = serve(lease_ms=100)
+    for role, held in [("director", False), ("operator", True)]:
+        with RawPeer(server.ctl, server.tokens[role]) as peer:
+            peer.hello(role=role, on_disconnect="hold")
+        wait_until(lambda: not len(server.clients))
+        wait_until(lambda held=held: server.film.held == held)
 
 
 def test_roles_limit_what_a_client_may_ask(server, ends):
@@ -295,8 +357,8 @@ def test_a_client_that_dies_frees_its_place(serve, ends):
     with RawPeer(server.ctl, server.tokens["operator"]) as peer:
         welcome = peer.hello()
         peer.say(peer.request(SubscribeRequest, welcome, mode="lossless"))
-        assert isinstance(peer.hear(), Subscribed) and len(server._sessions) == 1
-    wait_until(lambda: not server._sessions and not server._by_peer)
+        assert isinstance(peer.hear(), Subscribed) and len(server.clients) == 1
+    wait_until(lambda: not len(server.clients))
 
 
 # --- the machine -------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from typing import Any
 
 from ..errors import ConfigError
 from . import connect as connect_blocking
-from .client import COMMAND_TTL_MS, Client, RemoteFrame, RemoteReceipt
+from .client import Client
 from .faults import Timeout
+from .incoming import COMMAND_TTL_MS
 from .messages import (
     ClearRequest,
     CommandState,
@@ -38,6 +39,7 @@ from .messages import (
     When,
     WorldRequest,
 )
+from .remote import RemoteFrame, RemoteReceipt
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..frames import Frame
 from .clock import Clock, steady_ns
 from .delivery import Outbox
-from .messages import MAX_WINDOW, Role
+from .messages import MAX_WINDOW, Message, OnDisconnect, Role
 from .pixels import Origin, PixelFormat, PixelLayout
 
 _KEPT_ANSWERS = 256
@@ -43,9 +44,17 @@ class TokenBucket:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A frame on its way out, and when it left the programme. It is packed once for all clients that ask alike."""
+    """A frame on its way out. It is packed once for all clients that ask alike.
+
+    Attributes:
+        number: of the frame on this server, one more than that of the frame before it.
+        timeline: how often the film had jumped before it, back to a checkpoint for example.
+        due_ns: when it left the programme.
+    """
 
     frame: Frame
+    number: int
+    timeline: int
     due_ns: int
     _packed: dict[PixelLayout, memoryview] = field(default_factory=dict)
 
@@ -69,18 +78,24 @@ class Session:
     events: int
     heard_ns: int
     bucket: TokenBucket
-    answers: OrderedDict[int, list[bytes]] = field(default_factory=OrderedDict)
+    on_disconnect: OnDisconnect = "keep"
+    answers: OrderedDict[int, Message] = field(default_factory=OrderedDict)
+    pending: set[int] = field(default_factory=set)
+    """Requests that are being worked on."""
     outbox: Outbox[Released] | None = None
     layout: PixelLayout | None = None
     stream: int = 0
     frame_peer: bytes | None = None
     after: int = -1
-    sent_index: int = -1
+    sent: int = -1
+    """Number of the frame sent last."""
+    timeline: int | None = None
+    """Of the frame sent last."""
     under_way: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=2 * MAX_WINDOW))
     """(frame, when it left the programme) of what was sent and not yet shown."""
     ages_ms: deque[float] = field(default_factory=lambda: deque(maxlen=256))
 
-    def remember(self, request: int, answer: list[bytes]) -> None:
+    def remember(self, request: int, answer: Message) -> None:
         """Keep an answer, in case the same request comes again."""
         self.answers[request] = answer
         while len(self.answers) > _KEPT_ANSWERS:
@@ -89,14 +104,47 @@ class Session:
     def shown(self, frame: int, at_ns: int) -> None:
         """The client showed a frame that was sent to it."""
         while self.under_way and self.under_way[0][0] <= frame:
-            index, due_ns = self.under_way.popleft()
-            if index == frame:
+            number, due_ns = self.under_way.popleft()
+            if number == frame:
                 self.ages_ms.append((at_ns - due_ns) / 1e6)
 
     def end_stream(self) -> None:
         """Free what waits for the client."""
         self.outbox, self.frame_peer = None, None
         self.under_way.clear()
+
+
+class Clients:
+    """The clients that have said hello, by session and by where they are."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Session] = {}
+        self._by_peer: dict[bytes, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self.by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def of_peer(self, peer: bytes) -> Session | None:
+        return self._by_peer.get(peer)
+
+    def add(self, session: Session, peer: bytes) -> None:
+        """A client is in, or back at another ``peer``."""
+        self._by_peer.pop(session.peer, None)
+        session.peer = peer
+        self.by_id[session.id] = self._by_peer[peer] = session
+
+    def forget(self, session: Session) -> None:
+        session.end_stream()
+        self.by_id.pop(session.id, None)
+        if self._by_peer.get(session.peer) is session:
+            del self._by_peer[session.peer]
+
+    def silent_since(self, at_ns: int) -> list[Session]:
+        """Those who have not been heard since."""
+        return [session for session in self if session.heard_ns < at_ns]
 
 
 class Strikes:
