@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
     "cli": {"film", "bridge", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch"}
-    | {"session", ""}
+    | {"session", "testing", ""}
     | LIGHT,
 }
 """Part of the package ("" is its ``__init__``) to the parts that it may name, at any depth of a function."""

@@ -117,7 +117,7 @@ class Frame:
         is_cut: first frame of a shot.
         receipts: ids of the commands that first show on this frame.
         generated_at: clock reading (``time.perf_counter``) when the pixels were ready.
-        block_ms: time the engine spent on the block of this frame.
+        block_ms: time the engine spent on the block of this frame; 0 where that is not known.
     """
 
     image: Image

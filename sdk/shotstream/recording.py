@@ -121,6 +121,7 @@ class Recorder:
     def _line(self, frame: Frame) -> dict[str, Any]:
         """One row of ``frames.jsonl``; ``*_ms`` count from the start of the recording."""
         flags = [name for name, on in (("cut", frame.is_cut), ("command", bool(frame.receipts))) if on]
+        block = {"block_ms": round(frame.block_ms, 3)} if frame.block_ms else {}
         return {
             "index": frame.index,
             "shot": frame.shot,
@@ -134,7 +135,7 @@ class Recorder:
             "commands": list(frame.receipts),
             "generated_ms": round((frame.generated_at - self._started) * 1e3, 3),
             "recorded_ms": round((time.perf_counter() - self._started) * 1e3, 3),
-            "block_ms": round(frame.block_ms, 3),
+            **block,
         }
 
     def _remove_old(self) -> None:

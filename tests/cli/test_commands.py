@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 
 import shotstream as ss
@@ -66,17 +67,62 @@ def test_generate_takes_a_row_of_a_csv(run, tmp_path):
 
 
 def test_demo_changes_the_story_while_it_runs(run, tmp_path):
-    code, out, err = run("demo", "--bundle", "test-chart")
+    code, out, err = run("demo", "--bundle", "test-chart", "--clock", "demand")
     assert (code, err) == (0, "")
     assert {path.name for path in (tmp_path / "out/demo").iterdir()} == FILES
-    assert (
-        "live cut        on screen after" in out and "in-shot change  on screen after" in out and "first frame" in out
-    )
+    for what in ("first frame     presented", "live cut        presented", "in-shot change  presented"):
+        assert what in out
     lines = [json.loads(line) for line in (tmp_path / "out/demo/frames.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(len(lines))), "every frame arrived"
     assert len([line for line in lines if "cut" in line["flags"]]) == 6
     revised = [line for line in lines if line["revision"] == 1]
     assert {line["shot"] for line in revised} == {1} and "jumps" in revised[0]["prompt"]
     assert any("owl waves" in line["prompt"] for line in lines if line["shot"] == 3)
+    shown = charts(tmp_path / "out/demo/film.mp4")
+    assert [chart["shot"] for chart in shown] == [line["shot"] for line in lines]
+    report = json.loads((tmp_path / "out/demo/report.json").read_text())
+    assert report["complete"] and report["frames"] == len(lines) and report["frames_dropped"] == 0
+    assert len(report["commands"]) == 7
+    for command in report["commands"].values():
+        times = list(command["times_ms"].values())
+        assert list(command["times_ms"])[-2:] == ["on_air", "presented"] and times == sorted(times)
+        assert lines[command["frame"]]["prompt"] == command["text"], "the frame that the command first showed on"
+
+
+def demo_process(tmp_path, *options):
+    """A demo that runs, with its first frames recorded; (it, its server)."""
+    command = [sys.executable, "-m", "shotstream", "demo", "--bundle", "test-chart", "--out", "made", *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    lines = tmp_path / "made/frames.jsonl"
+    deadline = time.monotonic() + 120
+    while not (lines.exists() and lines.read_bytes().count(b"\n") > 10):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.02)
+    (server,) = psutil.Process(process.pid).children()
+    return process, server
+
+
+def test_interrupted_demo_leaves_a_film_and_no_server(tmp_path):
+    process, server = demo_process(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "frames kept in made" in err and "Traceback" not in err
+    assert not server.is_running()
+    report = json.loads((tmp_path / "made/report.json").read_text())
+    assert (report["complete"], report["stopped_by"]) == (False, "SIGINT")
+    assert len(charts(tmp_path / "made/film.mp4")) == report["frames"] > 10
+
+
+def test_demo_whose_server_dies_says_so_and_keeps_the_film(tmp_path):
+    process, server = demo_process(tmp_path)
+    server.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "the server ended with code -9" in err and "Traceback" not in err
+    report = json.loads((tmp_path / "made/report.json").read_text())
+    assert not report["complete"] and len(charts(tmp_path / "made/film.mp4")) == report["frames"]
 
 
 def test_bench_reports_figures_and_machine(run, tmp_path):

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -35,10 +34,9 @@ class ServerProcess:
 
     Args:
         options: of the command, such as ``"--clock", "demand"``.
-        on_exit: called from a thread of its own when the process ends, for whatever reason.
     """
 
-    def __init__(self, *options: str, on_exit: Callable[[], None] | None = None) -> None:
+    def __init__(self, *options: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="shotstream-")
         self.runtime = Path(self._folder.name) / "runtime"
         """Its runtime folder: ``$SHOTSTREAM_RUNTIME`` for other clients."""
@@ -58,11 +56,9 @@ class ServerProcess:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for us; we stop it when our files are finished
             )
-        if on_exit is not None:
-            threading.Thread(target=self._watch, args=[on_exit], name="shotstream-child", daemon=True).start()
 
     def connect(self, *, role: Role = "operator", client: str = "") -> Client:
-        """Connect to it, once it is up.
+        """Connect to it, once it is up. When it ends, so does the client: waiting for it to come back would be vain.
 
         Raises:
             ConfigError: it refused its options. BridgeError: it ended, or was not up within five minutes.
@@ -76,7 +72,9 @@ class ServerProcess:
                 raise BridgeError(f"the server was not up within {_STARTS_WITHIN_S:g} s; try 'shotstream serve'")
             time.sleep(0.02)
         found = auth.read_connection(path)
-        return connect(found.ctl, role=role, token=found.tokens[role], client=client, timeout=30.0)
+        made = connect(found.ctl, role=role, token=found.tokens[role], client=client, timeout=30.0)
+        threading.Thread(target=self._close_at_its_end, args=[made], name="shotstream-child", daemon=True).start()
+        return made
 
     @property
     def said(self) -> str:
@@ -111,6 +109,6 @@ class ServerProcess:
     ) -> None:
         self.close()
 
-    def _watch(self, on_exit: Callable[[], None]) -> None:
+    def _close_at_its_end(self, client: Client) -> None:
         self.process.wait()
-        on_exit()
+        client.close()

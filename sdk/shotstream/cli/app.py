@@ -37,10 +37,18 @@ class Dtype(str, enum.Enum):
     fp32 = "fp32"
 
 
+class ServerClock(str, enum.Enum):
+    """When a server lets the next frame out: at the film's rate, or when a client has room."""
+
+    realtime = "realtime"
+    demand = "demand"
+
+
 Bundle = Annotated[str, typer.Option(help="Name or folder of a bundle; 'test-chart' needs no weights.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:n].")]
 Frames = Annotated[FrameFiles, typer.Option(help="Also write every frame as a PNG.")]
+Clock = Annotated[ServerClock, typer.Option(help="When the next frame goes out.")]
 StoryFile = Annotated[Path, typer.Argument(help="Story in .yaml, .json or .csv.", show_default=False)]
 # typer reads these annotations at run time, and "int | None" only from Python 3.10 on as Optional
 Row = Annotated[Optional[int], typer.Option(help="Which story of a .csv, from 0.")]  # noqa: UP045
@@ -94,11 +102,12 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("out/demo"),
     frames: Frames = FrameFiles.none,
     device: Device = "auto",
+    clock: Clock = ServerClock.realtime,
 ) -> None:
-    """Run a five-shot story, and change it twice while it runs."""
+    """Run a five-shot story in a server, record it here over the bridge, and change it twice while it runs."""
     from .demo import demo as run
 
-    run(bundle=bundle, seed=seed, out=out, frames=frames.value, device=device)
+    run(bundle=bundle, seed=seed, out=out, frames=frames.value, device=device, clock=clock.value)
 
 
 @app.command()
@@ -233,13 +242,6 @@ def fetch(
     typer.echo(f"ready: {made}")
 
 
-class ServerClock(str, enum.Enum):
-    """When a server lets the next frame out: at the film's rate, or when a client has room."""
-
-    realtime = "realtime"
-    demand = "demand"
-
-
 ServerName = Annotated[str, typer.Option("--name", help="Which server on this machine.")]
 KeyFile = Annotated[Optional[Path], typer.Option("--keys", help="Own .key_secret file, for other machines.")]  # noqa: UP045
 
@@ -251,7 +253,7 @@ def serve(
     device: Device = "auto",
     name: ServerName = "default",
     bind: Annotated[str, typer.Option(help="Address; with a port P, frames leave on P + 1.")] = "tcp://127.0.0.1",
-    clock: Annotated[ServerClock, typer.Option(help="When the next frame goes out.")] = ServerClock.realtime,
+    clock: Clock = ServerClock.realtime,
     keys: KeyFile = None,
     allow: Annotated[Optional[Path], typer.Option(help="Folder of clients' public keys, ROLE/*.key.")] = None,  # noqa: UP045
     until_eof: Annotated[

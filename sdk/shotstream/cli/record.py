@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from ..errors import ClosedError
-from ..film import Film, open
+from ..film import open
 from ..frames import Frame
 from ..recording import FrameFiles, Recorder, film_report
 from ..story import load_story
@@ -27,7 +27,13 @@ def generate(
     parsed = load_story(story, row=row)
     with open(bundle, seed=seed, device=device) as film, Recorder(out, film.spec, frames=frames) as recorder:
         film.play(parsed)
-        record(film, recorder, total=parsed.num_frames)
+        record(
+            film.frames(),
+            recorder,
+            stop=film.close,
+            report=lambda stopped_by: film_report(film, recorder=recorder, stopped_by=stopped_by),
+            total=parsed.num_frames,
+        )
     typer.echo(f"{recorder.num_frames} frames in {out}")
 
 
@@ -42,24 +48,23 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stopping(film: Film) -> Iterator[StopRequest]:
-    """Let Ctrl-C and SIGTERM close the film instead of striking at an arbitrary line.
+def stopping(stop: Callable[[], None]) -> Iterator[StopRequest]:
+    """Let Ctrl-C and SIGTERM call ``stop`` from a thread, instead of striking at an arbitrary line.
 
-    Frames already made are still delivered; then ``frames()`` raises ClosedError. A second signal is ignored, so that
-    the files can be finished.
+    A second signal is ignored, so that the files can be finished.
     """
     request = StopRequest()
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         if not request.number:
             request.number = number
             # Not here: the main thread may hold the film's lock at this moment.
-            threading.Thread(target=film.close, name="shotstream-stop", daemon=True).start()
+            threading.Thread(target=stop, name="shotstream-stop", daemon=True).start()
 
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers; whoever runs us elsewhere has their own
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:
@@ -68,13 +73,19 @@ def stopping(film: Film) -> Iterator[StopRequest]:
 
 
 def record(
-    film: Film, recorder: Recorder, *, total: int | None = None, on_frame: Callable[[Frame], None] | None = None
+    frames: Iterable[Frame],
+    recorder: Recorder,
+    *,
+    stop: Callable[[], None],
+    report: Callable[[str], dict[str, Any]],
+    total: int | None = None,
 ) -> dict[str, Any]:
-    """Record all frames of ``film`` to its end and finish the files, also when stopped or failing.
+    """Record all frames and finish the files, also when stopped or failing.
 
     Args:
+        stop: makes ``frames`` raise ClosedError soon; called from a thread on Ctrl-C or SIGTERM.
+        report: ``report.json``, given what cut the film short ("" at its end).
         total: frames to expect, for the progress bar.
-        on_frame: called after each frame, for live changes.
 
     Returns:
         what went into ``report.json``.
@@ -84,29 +95,25 @@ def record(
     """
     stopped_by = ""
     try:
-        with stopping(film) as request, frame_progress(total) as advance:
+        with stopping(stop) as request, frame_progress(total) as advance:
             try:
-                for frame in film.frames():
+                for frame in frames:
                     recorder.add(frame)
                     advance(frame)
-                    if on_frame is not None:
-                        on_frame(frame)
-            except ClosedError:
-                if not request.number:
-                    raise
             except BaseException as error:
-                stopped_by = f"{type(error).__name__}: {error}"
-                raise
+                if not (isinstance(error, ClosedError) and request.number):
+                    stopped_by = f"{type(error).__name__}: {error}"
+                    raise
             stopped_by = request.name
-            report = film_report(film, recorder=recorder, stopped_by=stopped_by)
-            recorder.close(report)
+            facts = report(stopped_by)
+            recorder.close(facts)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error says more than what follows from it
-            recorder.close(film_report(film, recorder=recorder, stopped_by=stopped_by))
+            recorder.close(report(stopped_by))
         raise
-    for note in report["notes"]:
+    for note in facts.get("notes", ()):
         typer.echo(f"note: {note}", err=True)
     if request.number:
         typer.echo(f"stopped by {request.name}: {recorder.num_frames} frames kept in {recorder.out_dir}", err=True)
         raise typer.Exit(128 + request.number)
-    return report
+    return facts
