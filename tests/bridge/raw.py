@@ -7,6 +7,7 @@ import zmq
 from shotstream.bridge import wire
 from shotstream.bridge.clock import steady_ns
 from shotstream.bridge.messages import Ack, Hello
+from tests.bridge.waiting import PATIENCE_S
 
 
 class RawPeer:
@@ -23,7 +24,7 @@ class RawPeer:
         for part in parts if parts and not isinstance(parts[0], bytes) else [parts]:
             self.socket.send_multipart(wire.encode(part) if not isinstance(part, tuple) else list(part))
 
-    def hear(self, timeout_ms=2000):
+    def hear(self, timeout_ms=1000 * PATIENCE_S):
         if not self.socket.poll(timeout_ms):
             return None
         return wire.decode(wire.server_messages, self.socket.recv_multipart())
@@ -52,7 +53,7 @@ class RawPeer:
         self._context.term()
 
 
-def wait_for_event(client, kind, timeout_s=10):
+def wait_for_event(client, kind, timeout_s=PATIENCE_S):
     """The next event of that kind. Events and frames come over different sockets, in any order."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -5,17 +5,10 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import shotstream as ss
-
-
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+from tests.bridge.waiting import PATIENCE_S, wait_until
 
 
 def test_serve_runs_until_it_is_told_to_stop(runtime, run):
@@ -23,16 +16,17 @@ def test_serve_runs_until_it_is_told_to_stop(runtime, run):
     path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     try:
-        wait_for((runtime / "default.json").exists)
+        wait_until((runtime / "default.json").exists)
         with ss.connect() as client:
+            frames = client.frames(count=3, mode="queue", timeout=PATIENCE_S)
             client.cut("a fox")
-            assert [frame.index for frame in client.frames(count=3, mode="queue", timeout=5)] == [0, 1, 2]
+            assert [frame.index for frame in frames] == [0, 1, 2]
             code, out, _ = run("monitor", "--updates", "1")
             assert code == 0 and "test-chart on cpu" in out and "viewer" in out
         code, _, err = run("serve", "--bundle", "test-chart")
         assert code == 2 and "running already" in err
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()

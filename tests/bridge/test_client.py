@@ -19,13 +19,7 @@ from shotstream.bridge import aio, auth, faults
 from shotstream.bridge.messages import Credit, Flag
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
-
-
-def wait_until(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+from tests.bridge.waiting import PATIENCE_S, Stalls, wait_until
 
 
 def start(**options):
@@ -43,7 +37,7 @@ def test_frames_go_on_after_the_server_was_restarted(connect, ends):
     first = ends.enter_context(contextlib.closing(start(clock="demand")))
     client = connect()
     client.cut("a fox")
-    frames = client.frames(mode="lossless", timeout=5)
+    frames = client.frames(mode="lossless", timeout=PATIENCE_S)
     before = [next(frames) for _ in range(5)]
     first.close()
     second = ends.enter_context(contextlib.closing(start(clock="demand")))
@@ -56,8 +50,8 @@ def test_frames_go_on_after_the_server_was_restarted(connect, ends):
     assert after.index == before[-1].index + 1, "numbers go on where the server before it stopped"
     receipt = client.cut("an owl")
     shown = next(frame for frame in frames if frame.command == receipt.command)
-    assert receipt.wait("presented", 5) and receipt.frame == shown.index > shown.source
-    assert client.connections == 2
+    assert receipt.wait("presented", PATIENCE_S) and receipt.frame == shown.index > shown.source
+    assert client.connections >= 2
 
 
 def test_a_cut_from_before_the_restart_never_fires(connect, ends):
@@ -70,14 +64,15 @@ def test_a_cut_from_before_the_restart_never_fires(connect, ends):
 
     def cut():
         try:
-            client.cut("an old cut", ttl_ms=5000)
+            client.cut("an old cut", ttl_ms=60_000)
         except ss.BridgeError as error:
             failed.append(error)
 
     thread = threading.Thread(target=cut)
     thread.start()
+    wait_until(lambda: client._link._unsent)
     second = ends.enter_context(contextlib.closing(start()))
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert isinstance(failed[0], faults.StaleCommand)
     assert second.film.stats().first_command_at is None and second.film.shot == -1
     wait_until(lambda: receipt.error is not None or receipt.final)
@@ -90,9 +85,9 @@ def test_a_command_without_a_server_fails_in_time(connect, ends):
     first.close()
     wait_until(lambda: not client.connected)
     began = time.monotonic()
-    with pytest.raises(faults.Timeout):
+    with Stalls() as stalls, pytest.raises(faults.Timeout):
         client.cut("a fox", ttl_ms=100)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 1.0 + stalls.late_s
     assert isinstance(client.error, ss.BridgeError)
 
 
@@ -100,11 +95,11 @@ def test_an_outage_of_the_link_alone_loses_no_session(serve, connect):
     server = serve(clock="demand")
     client = connect()
     client.cut("a fox")
-    frames = client.frames(mode="lossless", timeout=5)
+    frames = client.frames(mode="lossless", timeout=PATIENCE_S)
     indices = [next(frames).index for _ in range(5)]
     session = client._link.welcome.session
     client.reconnect()
-    wait_until(lambda: client.connections == 2)
+    wait_until(lambda: client.connections >= 2)
     assert client._link.welcome.resumed and client._link.welcome.session == session
     indices += [next(frames).index for _ in range(40)]
     assert indices == sorted(set(indices)) and len(server.clients) == 1
@@ -114,12 +109,12 @@ def test_a_lost_frame_socket_alone_is_noticed(serve, connect):
     server = serve(clock="demand")
     client = connect()
     client.cut("a fox")
-    frames = client.frames(timeout=5)
+    frames = client.frames(timeout=PATIENCE_S)
     next(frames)
     # More than the server takes on this socket: ZeroMQ ends that connection and makes it anew, unknown to the server.
     client._link._credits.append(Oversize(s=client._link.welcome.session, st=1, pad="x" * 2000))
     client._link._wake.ring()
-    wait_until(lambda: client.connections == 2)
+    wait_until(lambda: client.connections >= 2)
     assert next(frames).index > 0 and len(server.clients) == 1
 
 
@@ -128,18 +123,18 @@ def test_a_hung_server_is_noticed_and_no_call_hangs(runtime):
     path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path})
     try:
-        wait_until((runtime / "default.json").exists, 20)
+        wait_until((runtime / "default.json").exists)
         with ss.connect() as client:
             os.kill(process.pid, signal.SIGSTOP)
             wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
             began = time.monotonic()
-            with pytest.raises(faults.Timeout):
+            with Stalls() as stalls, pytest.raises(faults.Timeout):
                 client.cut("a fox")
-            assert time.monotonic() - began < 2.5
-            wait_until(lambda: not client.connected, 2.5)
+            assert time.monotonic() - began < 2.5 + stalls.late_s
+            wait_until(lambda: not client.connected)
             os.kill(process.pid, signal.SIGCONT)
-            assert client.wait_connected(5)
-            assert client.status(ttl_ms=5000).shot == -1, "the cut was too old when the server woke up"
+            assert client.wait_connected(PATIENCE_S)
+            assert client.status(ttl_ms=60_000).shot == -1, "the cut was too old when the server woke up"
     finally:
         process.kill()
         process.wait()
@@ -150,12 +145,12 @@ def test_a_killed_server_leaves_nothing_in_the_way_of_the_next(runtime, ends):
     path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path})
     try:
-        wait_until((runtime / "default.json").exists, 20)
+        wait_until((runtime / "default.json").exists)
         client = ends.enter_context(ss.connect())
         process.kill()
         process.wait()
         server = ends.enter_context(contextlib.closing(start()))
-        wait_until(lambda: client.connections == 2)
+        wait_until(lambda: client.connections >= 2)
         assert client.status().shot == -1 and client._link.welcome.epoch == server.epoch
     finally:
         process.kill()
@@ -165,8 +160,8 @@ def test_a_killed_server_leaves_nothing_in_the_way_of_the_next(runtime, ends):
 def test_a_suspended_client_finds_its_way_back(serve, connect):
     server = serve(lease_ms=60)
     client = connect()
-    wait_until(lambda: not len(server.clients), 2)
-    client.world("in the snow")
+    wait_until(lambda: not len(server.clients))
+    client.world("in the snow", ttl_ms=60_000)
     assert server.film.global_caption == "in the snow"
 
 
@@ -186,13 +181,13 @@ def test_nobody_on_the_port_is_said():
 def test_a_wrong_token_is_an_auth_error(serve):
     server = serve()
     with pytest.raises(faults.AuthError, match="token"):
-        ss.connect(server.ctl, token="0" * 64, timeout=0.3)
+        ss.connect(server.ctl, token="0" * 64, timeout=PATIENCE_S)
 
 
 def test_more_than_the_token_opens_is_denied(serve):
     server = serve()
     with pytest.raises(faults.Denied, match="'viewer' is granted"):
-        ss.connect(server.ctl, token=server.tokens["viewer"], role="director", timeout=0.3)
+        ss.connect(server.ctl, token=server.tokens["viewer"], role="director", timeout=PATIENCE_S)
 
 
 def test_a_viewer_is_denied_a_cut(serve, connect):
@@ -224,7 +219,7 @@ def test_arguments_that_do_not_fit_are_refused(serve, connect):
 def test_a_closed_client_says_so(serve, connect):
     serve()
     client = connect()
-    frames = client.frames(timeout=5)
+    frames = client.frames(timeout=PATIENCE_S)
     threading.Timer(0.1, client.close).start()
     with pytest.raises(ss.ClosedError):
         next(frames)
@@ -251,20 +246,20 @@ def secure(keys, serve):
     return serve(bind="tcp://127.0.0.1", keys=pair, allow=keys / "allowed")
 
 
-def knock(keys, server, name="friend", server_key="server", role="director"):
+def knock(keys, server, name="friend", server_key="server", role="director", timeout=PATIENCE_S):
     return ss.connect(
         server.ctl,
         keys=keys / f"{name}.key_secret",
         server_key=keys / f"{server_key}.key",
         role=role,
-        timeout=0.6,
+        timeout=timeout,
     )
 
 
 def test_a_listed_key_gets_its_role_and_frames(keys, secure):
     with knock(keys, secure) as client:
         client.cut("a fox")
-        assert len(list(client.frames(count=3, mode="queue", timeout=5))) == 3
+        assert len(list(client.frames(count=3, mode="queue", timeout=PATIENCE_S))) == 3
     with pytest.raises(faults.Denied):
         knock(keys, secure, role="operator")
 
@@ -284,10 +279,10 @@ def test_a_revoked_key_is_refused_at_its_next_connection(keys, secure):
 
 
 def test_a_wrong_server_key_or_none_gets_nowhere(keys, secure):
-    with pytest.raises(ss.BridgeError):
+    with pytest.raises(faults.AuthError, match="public key the one given"):
         knock(keys, secure, server_key="other")
-    with pytest.raises(ss.BridgeError):
-        ss.connect(secure.ctl, token=secure.tokens["operator"], timeout=0.4)
+    with pytest.raises(faults.AuthError, match="want CURVE keys"):
+        ss.connect(secure.ctl, token=secure.tokens["operator"], timeout=PATIENCE_S)
     assert not len(secure.clients) and not auth.read_connection(secure.connection_file).tokens
 
 
@@ -311,8 +306,8 @@ def test_the_asyncio_client_does_the_same(serve):
         async with aio.connect() as client:
             await client.world("in the snow")
             receipt = await client.cut("a fox", frames=20)
-            indices = [frame.index async for frame in client.frames(count=20, mode="lossless", timeout=5)]
-            assert await client.wait(receipt, "presented", 2)
+            indices = [frame.index async for frame in client.frames(count=20, mode="lossless", timeout=PATIENCE_S)]
+            assert await client.wait(receipt, "presented", PATIENCE_S)
             await client.pin(0)
             status = await client.status()
             await client.unpin()
@@ -340,33 +335,33 @@ def test_waiting_for_frames_does_not_block_the_loop(serve):
 
     async def show():
         async with aio.connect() as client:
-            ticks = 0
 
-            async def tick():
-                nonlocal ticks
-                while True:
-                    ticks += 1
-                    await asyncio.sleep(0.005)
+            async def wait():
+                async for _ in client.frames():
+                    raise AssertionError("there is no shot, hence no frame")
 
-            ticking = asyncio.create_task(tick())
-            with contextlib.suppress(faults.Timeout):
-                async for _ in client.frames(timeout=0.15):
-                    pass
-            ticking.cancel()
-            return ticks
+            waiting = asyncio.create_task(wait())
+            for _ in range(10):
+                await asyncio.sleep(0.005)
+            assert not waiting.done()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert client.sync._stream is None
 
-    assert asyncio.run(show()) > 5
+    asyncio.run(asyncio.wait_for(show(), PATIENCE_S))
 
 
 def test_no_socket_is_left_behind_and_closing_is_quick(ends):
     server = ends.enter_context(contextlib.closing(start()))
     clients = [ss.connect() for _ in range(3)]
     clients[0].reconnect()
-    wait_until(lambda: clients[0].connections == 2)
+    wait_until(lambda: clients[0].connections >= 2)
     server.close()
     wait_until(lambda: not clients[1].connected)
     for client in clients:
         began = time.monotonic()
-        client.close()
-        assert time.monotonic() - began < 1.0
+        with Stalls() as stalls:
+            client.close()
+        assert time.monotonic() - began < 1.0 + stalls.late_s
         assert client._link._context.closed and not client._link._thread.is_alive()

@@ -38,7 +38,7 @@ def connect(
         token: of that role, for an endpoint on this machine.
         keys, server_key: CURVE keys for another machine: your ``.key_secret`` file, and the server's ``.key`` file.
         client: how the server calls this client in its figures.
-        timeout: seconds to try.
+        timeout: seconds to try; a server at ``endpoint`` that refuses this client ends it sooner.
 
     Raises:
         BridgeError: no connection; its class and text say why (``shotstream.bridge.faults``).
@@ -56,7 +56,8 @@ def connect(
         server_key=Path(server_key) if server_key is not None else None,
         client=client or f"python-{os.getpid()}",
     )
-    if not made.wait_connected(timeout):
+    # A connection file may be that of a server which is just being replaced; the next look at it may help.
+    if not made.wait_connected(timeout, or_refused=endpoint is not None):
         error = made.error or ConnectionLost(
             f"no server answered within {timeout} s; start one with 'shotstream serve'"
         )

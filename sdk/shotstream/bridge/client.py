@@ -94,10 +94,12 @@ class Client:
 
     # --- the connection ------------------------------------------------------------------------------------------
 
-    def wait_connected(self, timeout: float | None = None) -> bool:
-        """Wait for the connection; False after ``timeout`` seconds. Raises ClosedError when the client is closed."""
+    def wait_connected(self, timeout: float | None = None, *, or_refused: bool = False) -> bool:
+        """Wait for the connection; False after ``timeout`` seconds, or with ``or_refused`` at once when the server says
+        no (``error`` has why). Raises ClosedError when the client is closed."""
+        link = self._link
         with self.changed:
-            self.changed.wait_for(lambda: self.connected or self._link._closing, timeout)
+            self.changed.wait_for(lambda: self.connected or link._closing or (or_refused and link.refused), timeout)
             if self._link._closing:
                 raise ClosedError("the client is closed; connect again")
             return self.connected

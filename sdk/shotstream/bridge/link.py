@@ -23,7 +23,7 @@ from ..errors import BridgeError, ClosedError
 from . import wire
 from .auth import Keys
 from .clock import Offset, steady_ns
-from .faults import AuthError, Code, ConnectionLost, Fault, StaleCommand, Timeout, error_from_code
+from .faults import AuthError, Busy, Code, ConnectionLost, Fault, StaleCommand, Timeout, error_from_code
 from .messages import (
     CAPABILITIES,
     MAX_CTL_BYTES,
@@ -104,6 +104,8 @@ class Link:
         """What the server said when the link came up; None while it is down."""
         self.error: BridgeError | None = None
         """Why the latest attempt failed, or why the link was lost."""
+        self.refused = False
+        """The latest attempt was answered with a no that stays one until something is changed there or here."""
         self.offset = Offset()
         self.connections = 0
         self._last: Welcome | None = None
@@ -284,15 +286,16 @@ class Link:
         self._ctl = self._frm = None
         self.welcome = None
 
-    def _lose(self, error: BridgeError) -> None:
+    def _lose(self, error: BridgeError, *, refused: bool = False) -> None:
         """Drop the sockets and try again later, at growing and slightly random intervals."""
         was_up = self.welcome is not None
         self._shut()
-        self.error = error
+        self.error, self.refused = error, refused
         if was_up:
             self._retry_s = FIRST_RETRY_S
         self._retry_at_ns = steady_ns() + round(self._retry_s * random.uniform(0.75, 1.25) * 1e9)
-        self._retry_s = min(LAST_RETRY_S, self._retry_s * 2)
+        # A refusal does not go away by asking often.
+        self._retry_s = LAST_RETRY_S if refused else min(LAST_RETRY_S, self._retry_s * 2)
         self._on_change()
 
     def _read(self, ready: dict[Any, int]) -> None:
@@ -329,8 +332,8 @@ class Link:
             self._on_welcome(message, now)
         elif isinstance(message, Reject):
             error = error_from_code(message.code, message.text)
-            self._lose(error if isinstance(error, BridgeError) else ConnectionLost(message.text))
-            self._retry_s = LAST_RETRY_S  # a refusal does not go away by asking often
+            known = error if isinstance(error, BridgeError) else ConnectionLost(message.text)
+            self._lose(known, refused=not isinstance(known, Busy))
         elif isinstance(message, Pong):
             self.offset.add(c0=message.c0, s1=message.s1, s2=message.s2, c1=now)
         elif isinstance(message, (State, Event)):
@@ -380,13 +383,16 @@ class Link:
                 return
             where = self._address.ctl
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self._lose(AuthError(f"{where} does not know this key; add the public key to its allow-list"))
-                self._retry_s = LAST_RETRY_S
-            elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                self._lose(AuthError(f"{where} wants CURVE and this client has no keys, or the other way round"))
-                self._retry_s = LAST_RETRY_S
-            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-                self._lose(AuthError(f"{where} broke off the handshake; is its public key the one given?"))
+                text = f"{where} does not know this key; add the public key to its allow-list"
+                self._lose(AuthError(text), refused=True)
+            elif event in (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL):
+                if self._address.keys is None:
+                    text = f"{where} broke off the handshake; it seems to want CURVE keys, and this client has none"
+                else:
+                    text = f"{where} broke off the handshake; is its public key the one given, and does it use CURVE?"
+                # Without detail it may also be a server that is going down; not twice in a row, though.
+                sure = event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL or isinstance(self.error, AuthError)
+                self._lose(AuthError(text), refused=sure)
             elif event == zmq.EVENT_DISCONNECTED and self.welcome is not None:
                 self._lose(ConnectionLost(f"{where} closed the connection"))
 
