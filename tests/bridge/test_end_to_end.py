@@ -223,7 +223,7 @@ def test_numbers_go_on_when_the_film_goes_back(serve, connect):
     film = serve(clock="demand", ahead=0).film
     client = connect()
     client.cut("a fox")
-    frames = client.frames(mode="lossless", timeout=5)
+    frames = client.frames(mode="lossless", timeout=PATIENCE_S)
     before = [next(frames) for _ in range(9)]
     saved = film.snapshot()
     before += [next(frames) for _ in range(6)]
@@ -238,7 +238,7 @@ def test_numbers_go_on_when_the_film_goes_back(serve, connect):
     assert sources == [*range(first), *range(sources[first], sources[first] + 45 - first)] and sources[first] < first
     receipt = client.cut("a bear")
     frame = next(frame for frame in frames if frame.is_cut)
-    assert receipt.wait("presented", 5) and receipt.frame == frame.index > frame.source
+    assert receipt.wait("presented", PATIENCE_S) and receipt.frame == frame.index > frame.source
     assert client.status().frame >= frame.index
 
 
