@@ -15,75 +15,37 @@ film's: the clock is handed in.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Generic, Literal, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from ..errors import CapacityError, ScriptError
-from .beats import FOLLOW_UP, ROLES, Beat, BeatBook, Cue
+from .beats import FOLLOW_UP, ROLES, Beat, BeatBook
+from .fired import BeatRefused, Fired, FiredState, Screen, Ticket
 from .limits import check_frames
+from .narrator_state import MAX_WAITING, NarratorState, SavedBeat, as_dict, check_state
 from .shot import When
 from .variables import Blackboard, Value, plain_text, shorten
 
-MAX_WAITING = 64
+log = logging.getLogger("shotstream.story")
 
 Moderator = Callable[[str, str], "str | None"]
 """``(caption, beat)`` to the caption to show, changed or not, or None to refuse it."""
 
-
-class Ticket(Protocol):
-    """What a film answers to a command; ``shotstream.Receipt`` is one."""
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def final(self) -> bool: ...
+Listener = Callable[[Fired], None]
+"""Called when a beat enters a state. It must return at once, and not call the narrator."""
 
 
-F = TypeVar("F", covariant=True)
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """The ticket of a cut that was on screen before the film was restored."""
 
-
-class Screen(Protocol[F]):
-    """What the narrator needs of a film; ``shotstream.Film`` has it all. ``F`` is its type of frame."""
-
-    def cut(self, prompt: str, when: When = ..., frames: int | None = ..., *, seed: int | None = ...) -> Ticket: ...
-
-    def prompt(self, text: str) -> Ticket: ...
-
-    def clear(self) -> None: ...
-
-    def world(self, text: str) -> None: ...
-
-    def frames(self, *, count: int | None = ..., wait: bool = ...) -> Iterator[F]: ...
-
-
-class Fired:
-    """What became of a trigger.
-
-    Attributes:
-        cue: the beat with its gaps filled: captions, and fields that were left out.
-        state: "waiting"; "running", the film has its cuts; "done", its last shot is on screen or its edit is with the
-            film; or "dropped".
-        reason: why it was dropped.
-        tickets: the film's receipts of its cuts or edit, in order.
-    """
-
-    def __init__(self, beat: Beat, cue: Cue) -> None:
-        self.beat = beat
-        self.cue = cue
-        self.state: Literal["waiting", "running", "done", "dropped"] = "waiting"
-        self.reason = ""
-        self.tickets: list[Ticket] = []
-
-    def drop(self, reason: str) -> None:
-        """For the narrator: it will not happen, or not to its end."""
-        self.state, self.reason = "dropped", reason
-
-    def __repr__(self) -> str:
-        return f"<Fired {self.beat.name} {self.state}{': ' + self.reason if self.reason else ''}>"
+    id: int = 0
+    state: str = "delivered"
+    final: bool = True
 
 
 G = TypeVar("G")
@@ -97,6 +59,7 @@ class Narrator(Generic[G]):
         film: a ``shotstream.Film``.
         clock: seconds, never going back; for cooldowns.
         moderate: asked about every caption before the film gets it; what it raises refuses the beat.
+        on_change: told of every beat that enters a state, follow-ups included.
     """
 
     def __init__(
@@ -106,11 +69,13 @@ class Narrator(Generic[G]):
         *,
         clock: Callable[[], float] = time.monotonic,
         moderate: Moderator | None = None,
+        on_change: Listener | None = None,
     ) -> None:
         self.book = book
         self._film = film
         self._clock = clock
         self._moderate = moderate
+        self._on_change = on_change
         self._facts = Blackboard(book.variables)
         self._waiting: list[Fired] = []
         self._current: Fired | None = None
@@ -122,7 +87,7 @@ class Narrator(Generic[G]):
 
     @property
     def facts(self) -> dict[str, Value]:
-        """The blackboard, as a copy; ``set`` takes it back, so a save-game can hold it."""
+        """The blackboard, as a copy."""
         with self._lock:
             return self._facts.values
 
@@ -148,6 +113,12 @@ class Narrator(Generic[G]):
         with self._lock:
             return tuple(name for name, beat in self.book.beats.items() if self._refusal(beat, role) is None)
 
+    def refusals(self, *, role: str = "operator") -> dict[str, BeatRefused | None]:
+        """The beats that ``role`` may ever trigger: why not now, or None."""
+        with self._lock:
+            found = {name: self._refusal(beat, role) for name, beat in self.book.beats.items()}
+            return {name: refusal for name, refusal in found.items() if refusal is None or not refusal.denied}
+
     def trigger(self, name: str, /, *, role: str = "operator", **params: object) -> Fired:
         """Make a beat happen, now or when its turn comes.
 
@@ -157,8 +128,9 @@ class Narrator(Generic[G]):
             params: its parameters.
 
         Raises:
-            ScriptError: no such beat, not allowed, not now (condition, cooldown, an edit under a beat of higher
-                priority), a wrong parameter, or a caption that the moderator refused. Nothing has changed then.
+            BeatRefused: not allowed, or not now (condition, cooldown, an edit under a beat of higher priority).
+            ScriptError: no such beat, a wrong parameter, or a caption that the moderator refused. Whatever is raised,
+                nothing has changed.
             CapacityError: too many beats wait.
         """
         with self._lock:
@@ -166,22 +138,22 @@ class Narrator(Generic[G]):
             beat = self.book.beat(name)
             refusal = self._refusal(beat, role)
             if refusal is not None:
-                raise ScriptError(refusal)
-            fired = self._prepare(beat, params)
+                raise refusal
+            fired = self._prepare(beat, params, self._facts.values)
             running = self._current if self._current is not None and self._current.state == "running" else None
             on_screen = self._on_screen()
             if beat.edit is not None:
                 if on_screen is not None and on_screen.priority > beat.priority:
-                    raise ScriptError(
+                    raise BeatRefused(
                         f"beat {beat.name} of priority {beat.priority} would change the words of {on_screen.name} "
                         f"of priority {on_screen.priority}; trigger it later, or raise its priority"
                     )
                 fired.tickets.append(self._film.prompt(fired.cue.captions[0]))
-                fired.state = "done"
+                self._enter(fired, "done")
             elif running is None or beat.priority > running.beat.priority:
                 if running is not None:
                     self._film.clear()
-                    running.drop(f"{beat.name} interrupted it")
+                    self._drop(running, f"{beat.name} interrupted it")
                 self._start(fired, after=on_screen is not None and on_screen.priority >= beat.priority)
             else:
                 self._queue(fired)
@@ -193,10 +165,12 @@ class Narrator(Generic[G]):
         with self._lock:
             current = self._current
             if current is not None and current.state == "running":
-                if any(ticket.state in ("superseded", "failed") for ticket in current.tickets):
-                    current.drop("the film was given other cuts")
+                broken = next((ticket for ticket in current.tickets if ticket.state in ("superseded", "failed")), None)
+                if broken is not None:
+                    failed = broken.state == "failed"
+                    self._drop(current, "the film refused it" if failed else "the film was given other cuts", failed)
                 elif current.tickets[-1].final:
-                    current.state = "done"
+                    self._enter(current, "done")
                     self._follow(current.beat)
                 else:
                     return False
@@ -204,9 +178,14 @@ class Narrator(Generic[G]):
                 fired = self._waiting.pop(0)
                 condition = fired.beat.condition
                 if condition is not None and not condition.holds(self._facts.values):
-                    fired.drop(f"its condition {condition.source!r} no longer held when its turn came")
+                    why = f"its condition {condition.source!r} no longer held when its turn came"
+                    self._drop(fired, why, failed=True)
                     continue
-                self._start(fired, after=True)
+                try:
+                    self._start(fired, after=True)
+                except ScriptError as error:
+                    log.warning("beat %s was dropped: %s", fired.beat.name, error)
+                    continue
                 return True
             return False
 
@@ -223,39 +202,174 @@ class Narrator(Generic[G]):
             if not self.update():
                 return
 
+    # --- save-games and other books ---------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Facts, cooldowns, and the beats that wait or run, as plain values; for a save-game, beside
+        ``Film.snapshot``. Take both without a trigger in between."""
+        with self._lock:
+            now, current = self._clock(), self._current
+            left = {name: ready - now for name, ready in self._ready_at.items() if name in self.book.beats}
+            if current is not None and current.state == "dropped":
+                current = None
+            return as_dict(
+                NarratorState(
+                    facts=self._facts.values,
+                    cooldowns_s={name: seconds for name, seconds in left.items() if seconds > 0},
+                    waiting=tuple(_saved(fired) for fired in self._waiting),
+                    current=_saved(current) if current is not None else None,
+                    running=current is not None and current.state == "running",
+                    before=_saved(self._before) if current is not None and self._before is not None else None,
+                )
+            )
+
+    def adopt(self, state: object, tickets: Mapping[int, Ticket] | None = None) -> list[str]:
+        """Go on from what ``state`` returned, after ``Film.restore``.
+
+        Args:
+            state: of this book, or of an earlier edition of it.
+            tickets: what ``Film.restore`` returned.
+
+        Returns:
+            What does not fit this book any more, and was left out.
+
+        Raises:
+            ScriptError: it is no state of a narrator; ``narrator_state.check_state`` finds that out beforehand. Nothing
+                has changed then.
+        """
+        saved = check_state(state)
+        with self._lock:
+            for fired in (self._current, *self._waiting):
+                if fired is not None and fired.state in ("waiting", "running"):
+                    self._drop(fired, "the story went back to a checkpoint")
+            left_out: list[str] = []
+            self._facts = self._board(saved.facts, left_out)
+            now = self._clock()
+            self._ready_at = {
+                name: now + min(seconds, self.book.beats[name].cooldown_s)
+                for name, seconds in saved.cooldowns_s.items()
+                if name in self.book.beats
+            }
+            self._before = self._resumed(saved.before, {}, left_out)
+            self._current = self._resumed(saved.current, tickets or {}, left_out)
+            if self._current is None:
+                self._before = None
+            elif saved.running:
+                self._enter(self._current, "running")
+            self._waiting = []
+            for one in saved.waiting:
+                self._wait_again(one, left_out)
+            return left_out
+
+    def reload(self, book: BeatBook) -> list[str]:
+        """Play another edition of the book from now on. The beat on screen goes on as it began; facts and beats that
+        wait are kept where they fit. Returns what was left out.
+
+        Raises:
+            ScriptError: the moderator refused its style. The old book stays then.
+        """
+        with self._lock:
+            if book.style != self.book.style:
+                self._film.world(self._moderated(book.style, "style") if book.style else "")
+            left_out: list[str] = []
+            self.book = book
+            self._facts = self._board(self._facts.values, left_out)
+            waiting, self._waiting = self._waiting, []
+            for fired in waiting:
+                self._wait_again(_saved(fired), left_out, instead_of=fired)
+            return left_out
+
+    def _board(self, facts: Mapping[str, Value], left_out: list[str]) -> Blackboard:
+        """A blackboard with those of ``facts`` that are values of this book's variables."""
+        board = Blackboard(self.book.variables)
+        for name, value in facts.items():
+            try:
+                board.update({name: value})
+            except ScriptError as error:
+                left_out.append(str(error))
+        return board
+
+    def _resumed(self, saved: SavedBeat | None, tickets: Mapping[int, Ticket], left_out: list[str]) -> Fired | None:
+        """A beat whose cuts the film has already."""
+        if saved is None or not saved.tickets:
+            return None
+        try:
+            beat = self.book.beat(saved.name)
+            cue = self.book.cue(saved.name, saved.params, self._board(saved.facts, left_out).values)
+            if len(cue.cuts) != len(saved.tickets):
+                raise ScriptError(f"beat {saved.name} has other shots now; it ends without its follow-up")
+        except ScriptError as error:
+            left_out.append(str(error))
+            return None
+        fired = Fired(beat, cue, params=saved.params, facts=saved.facts)
+        fired.tickets = [tickets.get(number, _Shown()) for number in saved.tickets]
+        fired.state = "done"
+        return fired
+
+    def _wait_again(self, saved: SavedBeat, left_out: list[str], *, instead_of: Fired | None = None) -> None:
+        """Put a beat back among those that wait, in its old order."""
+        try:
+            beat = self.book.beat(saved.name)
+            fresh = self._prepare(beat, saved.params, self._board(saved.facts, left_out).values)
+            fired = instead_of or fresh
+            fired.beat, fired.cue = fresh.beat, fresh.cue
+            self._queue(fired)
+        except ScriptError as error:
+            left_out.append(str(error))
+            if instead_of is not None:
+                self._drop(instead_of, str(error), failed=True)
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _refusal(self, beat: Beat, role: str) -> str | None:
+    def _refusal(self, beat: Beat, role: str) -> BeatRefused | None:
         """Why a beat may not happen now, or None."""
         if role not in ROLES:
-            return f"role={shorten(role)} is unknown; use one of {', '.join(ROLES)}"
-        if beat.role == FOLLOW_UP:
-            return f"beat {beat.name} only follows other beats; trigger one that leads to it"
-        if ROLES.index(role) < ROLES.index(beat.role):
-            return f"beat {beat.name} needs the role {beat.role!r}, and {role!r} is below it; ask with a higher role"
-        return self._not_now(beat)
+            text = f"role={shorten(role)} is unknown; use one of {', '.join(ROLES)}"
+        elif beat.role == FOLLOW_UP:
+            text = f"beat {beat.name} only follows other beats; trigger one that leads to it"
+        elif ROLES.index(role) < ROLES.index(beat.role):
+            text = f"beat {beat.name} needs the role {beat.role!r}, and {role!r} is below it; ask with a higher role"
+        else:
+            return self._not_now(beat)
+        return BeatRefused(text, denied=True)
 
-    def _not_now(self, beat: Beat) -> str | None:
+    def _not_now(self, beat: Beat) -> BeatRefused | None:
         if beat.condition is not None and not beat.condition.holds(self._facts.values):
             now = ", ".join(f"{name}={self._facts.values[name]!r}" for name in sorted(beat.condition.names))
-            return f"beat {beat.name} needs {beat.condition.source!r}, and now {now}; set the variables, or wait"
+            return BeatRefused(
+                f"beat {beat.name} needs {beat.condition.source!r}, and now {now}; set the variables, or wait"
+            )
         left_s = self._ready_at.get(beat.name, float("-inf")) - self._clock()
         if left_s > 0:
-            return f"beat {beat.name} has a cooldown of {beat.cooldown_s:g} s; it is ready in {left_s:.1f} s; wait"
+            return BeatRefused(
+                f"beat {beat.name} has a cooldown of {beat.cooldown_s:g} s; it is ready in {left_s:.1f} s; wait",
+                retry_s=left_s,
+            )
         return None
 
-    def _prepare(self, beat: Beat, params: Mapping[str, object]) -> Fired:
+    def _enter(self, fired: Fired, state: FiredState) -> None:
+        fired.state = state
+        self._tell(fired)
+
+    def _drop(self, fired: Fired, reason: str, failed: bool = False) -> None:
+        fired.drop(reason, failed=failed)
+        self._tell(fired)
+
+    def _tell(self, fired: Fired) -> None:
+        if self._on_change is not None:
+            self._on_change(fired)
+
+    def _prepare(self, beat: Beat, params: Mapping[str, object], facts: Mapping[str, Value]) -> Fired:
         """Fill the gaps and ask the moderator."""
-        cue = self.book.cue(beat.name, params, self._facts.values)
-        if self._moderate is None:
-            return Fired(beat, cue)
-        texts = [self._moderated(caption, beat.name) for caption in cue.captions]
-        if cue.edit is not None:
-            return Fired(beat, Cue(beat=cue.beat, edit=texts[0]))
-        cuts = tuple(
-            replace(cut, shot=replace(cut.shot, prompt=text)) for cut, text in zip(cue.cuts, texts, strict=True)
-        )
-        return Fired(beat, replace(cue, cuts=cuts))
+        cue = self.book.cue(beat.name, params, facts)
+        if self._moderate is not None:
+            texts = [self._moderated(caption, beat.name) for caption in cue.captions]
+            if cue.edit is not None:
+                cue = replace(cue, edit=texts[0])
+            else:
+                cuts = zip(cue.cuts, texts, strict=True)
+                cue = replace(cue, cuts=tuple(replace(cut, shot=replace(cut.shot, prompt=text)) for cut, text in cuts))
+        return Fired(beat, cue, params=beat.arguments(params), facts=facts)
 
     def _moderated(self, caption: str, beat: str) -> str:
         if self._moderate is None:
@@ -285,6 +399,7 @@ class Narrator(Generic[G]):
             if other.beat.priority > rank or (other.beat.priority == rank and not first)
         ]
         self._waiting.insert(len(ahead), fired)
+        self._enter(fired, "waiting")
 
     def _on_screen(self) -> Beat | None:
         """The beat that has the screen. One that is done keeps it while its last shot runs, if that shot has an end."""
@@ -297,32 +412,44 @@ class Narrator(Generic[G]):
 
     def _start(self, fired: Fired, *, after: bool) -> None:
         """Hand a beat's cuts to the film; ``after``: behind the shot on screen, however the beat wants to begin."""
-        for number, cut in enumerate(fired.cue.cuts):
-            when: When = "shot_end" if number == 0 and after else cut.when
-            ticket = self._film.cut(cut.shot.prompt, when, cut.shot.frames, seed=cut.shot.seed)
-            fired.tickets.append(ticket)
+        try:
+            for number, cut in enumerate(fired.cue.cuts):
+                when: When = "shot_end" if number == 0 and after else cut.when
+                ticket = self._film.cut(cut.shot.prompt, when, cut.shot.frames, seed=cut.shot.seed)
+                fired.tickets.append(ticket)
+        except Exception as error:
+            self._drop(fired, f"the film refused it: {error}", failed=True)
+            raise
         replaced = self._current
         if replaced is not None and replaced.state == "dropped" and not _seen(replaced):
             replaced = self._before  # it was interrupted before its turn came
         self._before = replaced if after else None
         self._current = fired
-        fired.state = "running"
+        self._enter(fired, "running")
 
     def _follow(self, beat: Beat) -> None:
         """Queue the first follow-up that may happen."""
         for name in beat.then:
-            follower = self.book.beats[name]
-            if self._not_now(follower) is None and len(self._waiting) < MAX_WAITING:
-                fired = Fired(follower, Cue(beat=name))
-                try:
-                    fired = self._prepare(follower, {})
-                    self._queue(fired, first=True)
-                except ScriptError as error:
-                    fired.drop(str(error))
-                    continue
-                self._ready_at[name] = self._clock() + follower.cooldown_s
-                return
+            follower = self.book.beats.get(name)  # the book may be a newer edition than the beat
+            if follower is None or self._not_now(follower) is not None or len(self._waiting) >= MAX_WAITING:
+                continue
+            try:
+                self._queue(self._prepare(follower, {}, self._facts.values), first=True)
+            except ScriptError as error:
+                log.warning("follow-up %s of %s was dropped: %s", name, beat.name, error)
+                continue
+            self._ready_at[name] = self._clock() + follower.cooldown_s
+            return
 
 
 def _seen(fired: Fired) -> bool:
     return any(ticket.state == "delivered" for ticket in fired.tickets)
+
+
+def _saved(fired: Fired) -> SavedBeat:
+    return SavedBeat(
+        name=fired.beat.name,
+        params=fired.params,
+        facts=fired.facts,
+        tickets=tuple(ticket.id for ticket in fired.tickets),
+    )
