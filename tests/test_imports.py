@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "film": {"session", "stats", "story", "receipts", "engine", "bundle", "testing"} | LIGHT,
     "recording": {"film", ""} | LIGHT,
     "play": {"film"} | LIGHT,
+    "watch": {"bridge", "play"} | LIGHT,
     "doctor": {"film", "bundle", "engine", "_native"} | LIGHT,
     "convert": {"bundle", "model", "engine"} | LIGHT,
     "fetch": {"bundle", "convert", "model"} | LIGHT,
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "bridge": {"film", "story", "receipts", "_native"} | LIGHT,
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
-    "cli": {"film", "bridge", "story", "receipts", "recording", "play", "doctor", "bundle", "convert", "fetch"}
+    "cli": {"film", "bridge", "story", "receipts", "recording", "play", "watch", "doctor", "bundle", "convert", "fetch"}
     | {"session", "testing", ""}
     | LIGHT,
 }
@@ -50,7 +51,7 @@ WITHOUT_TORCH = {
     "testing",
     "recording",
 }
-WITHOUT_TORCH |= {"bridge", "play", "doctor", "cli", "bundle"}
+WITHOUT_TORCH |= {"bridge", "play", "watch", "doctor", "cli", "bundle"}
 
 
 def part_of(path):

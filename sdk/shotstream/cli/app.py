@@ -285,6 +285,45 @@ def monitor(
     run(name=name, endpoint=endpoint, keys=keys, server_key=server_key, updates=updates)
 
 
+class DeliveryMode(str, enum.Enum):
+    """What a slow window gets: the newest frame, the newest few, or every one."""
+
+    latest = "latest"
+    queue = "queue"
+    lossless = "lossless"
+
+
+class ClientRole(str, enum.Enum):
+    """What a client may do, from the least to the most."""
+
+    viewer = "viewer"
+    trigger = "trigger"
+    director = "director"
+    operator = "operator"
+
+
+@app.command()
+def watch(
+    name: ServerName = "default",
+    mode: Annotated[DeliveryMode, typer.Option(help="What a slow window gets.")] = DeliveryMode.latest,
+    role: Annotated[ClientRole, typer.Option(help="'operator' may hold the film with space.")] = ClientRole.viewer,
+    endpoint: Annotated[Optional[str], typer.Option(help="tcp://IP:PORT of a server elsewhere.")] = None,  # noqa: UP045
+    keys: KeyFile = None,
+    server_key: Annotated[Optional[Path], typer.Option(help="The server's .key file.")] = None,  # noqa: UP045
+    frames: Annotated[Optional[int], typer.Option(min=1, help="Close the window after so many.")] = None,  # noqa: UP045
+    screenshot: Annotated[Optional[Path], typer.Option(help="PNG of the window as it was in the end.")] = None,  # noqa: UP045
+) -> None:
+    """Show a running server's frames in a window (H: figures, space: hold and resume, Esc: quit)."""
+    from ..bridge import connect
+    from ..play import require_pygame
+    from ..watch import watch as run
+
+    require_pygame()
+    with connect(endpoint, name=name, role=role.value, keys=keys, server_key=server_key, client="watch") as client:
+        seen = run(client, mode=mode.value, num_frames=frames, screenshot=screenshot)
+    typer.echo(f"{seen.frames} frames shown, {seen.dropped} left out")
+
+
 @app.command()
 def keygen(
     name: Annotated[str, typer.Argument(help="Name of the key files.")],
