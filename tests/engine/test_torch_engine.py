@@ -223,13 +223,14 @@ def test_three_hundred_blocks_stay_finite_in_constant_memory() -> None:
     engine = micro_engine()
     engine.open_shot(plan(0))
     process = psutil.Process()
-    for _ in range(100):
-        engine.next_block()
-    before = process.memory_info().rss
-    for _ in range(200):
+    sizes = []
+    for number in range(301):
         block = engine.next_block()
-    grown = process.memory_info().rss - before
-    assert grown < 8 * 2**20, f"{grown / 2**20:.1f} MiB more after 200 blocks"
+        if number % 50 == 0:
+            sizes.append(process.memory_info().rss)
+    # What is kept for ever grows in every stretch; an allocator that takes a page now and then does not.
+    least = min(after - before for before, after in zip(sizes[1:], sizes[2:], strict=False))
+    assert least < 2 * 2**20, f"at least {least / 2**20:.1f} MiB more in every 50 blocks"
     assert all(torch.isfinite(layer).all() for layer in engine._rollout.cache.layers)
     assert torch.isfinite(engine._latents[-1]).all()
     assert np.stack(block.images).std() > 1

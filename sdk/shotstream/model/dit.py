@@ -118,11 +118,11 @@ class DiT(nn.Module):
         Returns:
             velocity ``(B, F, C, H, W)``.
         """
-        captions = self._captions(latent, captions)
+        rows = self._rows(captions)
         memory = FullAttention() if memory is None else memory
         x = self.patchify(latent)
         for layer, block in enumerate(self._layers()):
-            x = block(x, layer, time.modulation, caption_kv.layers[layer], captions, rope, memory)
+            x = block(x, layer, time.modulation, caption_kv.layers[layer], rows, rope, memory)
         return self.unpatchify(self.head(x, time.embedded), latent.shape[-2] // self.config.patch)
 
     def write_memory(
@@ -139,11 +139,11 @@ class DiT(nn.Module):
 
         The last layer stops at its keys and values, and the head is not run: nothing reads them (exact).
         """
-        captions = self._captions(latent, captions)
+        rows = self._rows(captions)
         x = self.patchify(latent)
         *layers, last = self._layers()
         for layer, block in enumerate(layers):
-            x = block(x, layer, time.modulation, caption_kv.layers[layer], captions, rope, memory)
+            x = block(x, layer, time.modulation, caption_kv.layers[layer], rows, rope, memory)
         last.write_only(x, len(layers), time.modulation, rope, memory)
 
     def forward(
@@ -162,5 +162,11 @@ class DiT(nn.Module):
         )
 
     @staticmethod
-    def _captions(latent: Tensor, captions: Tensor | None) -> Tensor:
-        return torch.zeros(latent.shape[:2], dtype=torch.int64) if captions is None else captions
+    def _rows(captions: Tensor | None) -> int | Tensor:
+        """Which caption each latent frame attends to, as ``CrossAttention.attend_captions`` takes it."""
+        if captions is None:
+            return 0
+        uniform = bool((captions == captions[:, :1]).all())
+        if uniform and captions.shape[0] == 1:
+            return int(captions[0, 0])
+        return captions[:, 0] if uniform else captions

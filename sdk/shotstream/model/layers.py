@@ -105,26 +105,23 @@ class CrossAttention(SelfAttention):
         """Keys and values ``(n, T, N, D)`` of embedded captions ``(n, T, E)``; constant while the caption is."""
         return self.split_heads(self.norm_k(self.k(text))), self.split_heads(self.v(text))
 
-    def attend_captions(self, x: Tensor, kv: tuple[Tensor, Tensor], captions: Tensor) -> Tensor:
+    def attend_captions(self, x: Tensor, kv: tuple[Tensor, Tensor], rows: int | Tensor) -> Tensor:
         """Each latent frame attends to its own caption.
 
         Args:
             x: ``(B, F, S, E)``.
             kv: from :meth:`caption_kv`.
-            captions: int64 ``(B, F)`` on the CPU: row of ``kv`` for each latent frame.
+            rows: row of ``kv`` for all frames, for those of each batch entry ``(B,)``, or for each frame ``(B, F)``.
         """
         batch, frames = x.shape[:2]
         q = self.split_heads(self.norm_q(self.q(x)))
         k, v = kv
-        if bool((captions == captions[:, :1]).all()):
-            q, rows = q.flatten(1, 2), captions[:, 0]
+        if isinstance(rows, int):
+            q = q.flatten(1, 2)
+            k, v = (one[rows : rows + 1].expand(batch, -1, -1, -1) for one in kv)
         else:
-            q, rows = q.flatten(0, 1), captions.flatten()
-        if rows.numel() == 1:
-            row = int(rows[0])
-            k, v = k[row : row + 1], v[row : row + 1]
-        else:
-            rows = rows.to(k.device, non_blocking=True)
+            q = q.flatten(1, 2) if rows.dim() == 1 else q.flatten(0, 1)
+            rows = rows.flatten().to(k.device, non_blocking=True)
             k, v = k[rows], v[rows]
         out: Tensor = self.o(attention_BLND(q, k, v).reshape(batch, frames, -1, q.shape[-1] * q.shape[-2]))
         return out
@@ -158,15 +155,15 @@ class Block(nn.Module):
         layer: int,
         time: Tensor,
         caption_kv: tuple[Tensor, Tensor],
-        captions: Tensor,
+        rows: int | Tensor,
         rope: Tensor,
         memory: AttentionMemory,
     ) -> Tensor:
-        """``x``: ``(B, F, S, E)``; ``time``: ``(B, F, 6, E)``."""
+        """``x``: ``(B, F, S, E)``; ``time``: ``(B, F, 6, E)``; ``rows``: see ``CrossAttention.attend_captions``."""
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.vectors(time)
         z = self._modulated(x, shift_a, scale_a).flatten(1, 2)
         x = torch.addcmul(x, self.self_attn(z, layer, rope, memory).view_as(x), gate_a)
-        x = x + self.cross_attn.attend_captions(self.norm3(x), caption_kv, captions)
+        x = x + self.cross_attn.attend_captions(self.norm3(x), caption_kv, rows)
         return torch.addcmul(x, self.ffn(self._modulated(x, shift_f, scale_f)), gate_f)
 
     def write_only(self, x: Tensor, layer: int, time: Tensor, rope: Tensor, memory: AttentionMemory) -> None:
