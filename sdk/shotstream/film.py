@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -192,7 +192,7 @@ class Film:
 
         Args:
             shot: its number; None is the newest one.
-            frame: frame within the shot; None is its first.
+            frame: frame within the shot that was made; None is its first.
 
         Raises:
             ScriptError: no such shot yet, or more pins than the context has room for.
@@ -213,6 +213,45 @@ class Film:
     def unpin(self, shot: int | None = None, frame: int | None = None) -> None:
         """Forget a pin; without arguments, all of them. Raises ScriptError when it is not pinned."""
         self._session.unpin(None if shot is None else Pin(shot=shot, frame=frame))
+
+    # --- shots made ahead ----------------------------------------------------------------------------------------
+
+    def prepare(self, prompt: str, frames: int | None = None, *, seed: int | None = None) -> Receipt:
+        """Make the first block of a shot off air, so that ``take`` can put it on air with the next frame.
+
+        It is made when the engine has time: while frames wait that last longer than the work, while the film is held
+        or has ended, or when nobody has taken a frame for a second; at the latest when it is taken. The shot remembers
+        what the film had shown when it was made, whatever is shown until it is taken. At most three are kept; a fourth
+        supersedes the oldest. A snapshot does not hold them.
+
+        Args:
+            prompt, frames, seed: as in ``cut``.
+
+        Returns:
+            "generated" once the shot is ready, "delivered" with its first frame.
+
+        Raises:
+            ScriptError: an argument cannot be accepted.
+        """
+        return self._session.prepare(Shot(prompt=prompt, frames=frames, seed=seed))
+
+    def take(self, prepared: Receipt | int) -> Receipt:
+        """Put a prepared shot on air with the next frame, in place of all that was made and not yet taken.
+
+        Shots of which no frame was taken go back into the queue if they waited for a shot's end, else they are
+        superseded. If the shot is not ready, the block in work is given up for it, and it comes as soon as it is.
+
+        Args:
+            prepared: what ``prepare`` returned, or its number.
+
+        Raises:
+            ScriptError: it was taken, cancelled or superseded.
+        """
+        return self._session.take(prepared if isinstance(prepared, int) else prepared.id)
+
+    def cancel(self, prepared: Receipt | int | None = None) -> None:
+        """Throw a prepared shot away; None for all. Raises ScriptError when it is not kept any more."""
+        self._session.cancel(prepared.id if isinstance(prepared, Receipt) else prepared)
 
     # --- frames --------------------------------------------------------------------------------------------------
 
@@ -305,10 +344,16 @@ class Film:
         """
         return self._session.snapshot()
 
-    def restore(self, state: bytes) -> dict[int, Receipt]:
+    def restore(self, state: bytes, *, seed: int | None = None) -> dict[int, Receipt]:
         """Go on from a snapshot of a film with the same bundle, in this or another process.
 
-        Frames not yet taken and commands not yet begun are dropped; frame numbers go on from those of the snapshot.
+        Frames not yet taken, commands not yet begun and prepared shots are dropped; frame numbers go on from those of
+        the snapshot.
+
+        Args:
+            state: what ``snapshot`` returned.
+            seed: None makes the same frames again. A seed branches off: the same memory, other noise in all that was
+                not made yet. Shots in the queue keep seeds of their own.
 
         Returns:
             New receipts of the commands that waited in the snapshot, by the ``Receipt.id`` each had then.
@@ -316,7 +361,12 @@ class Film:
         Raises:
             ScriptError: no snapshot, damaged, or of another bundle. The film is as it was then.
         """
-        return self._session.restore(state)
+        return self._session.restore(state, seed=None if seed is None else check_seed(seed))
+
+    def watch_shots(self, callback: Callable[[int, bytes], None] | None) -> None:
+        """Have ``callback(shot, state)`` called before each shot opens, with a snapshot that begins with its first
+        frame; None ends that. It runs in the film's thread and delays the shot by as long as it takes."""
+        self._session.watch_shots(callback)
 
     def stats(self) -> SessionStats:
         """Counts and times since the film was opened."""

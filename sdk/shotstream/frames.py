@@ -115,6 +115,7 @@ class Frame:
         seed: seed of the film.
         prompt: caption that this frame was generated from.
         is_cut: first frame of a shot.
+        is_restored: first frame after the film went back to a snapshot.
         receipts: ids of the commands that first show on this frame.
         generated_at: clock reading (``time.perf_counter``) when the pixels were ready.
         block_ms: time the engine spent on the block of this frame; 0 where that is not known.
@@ -130,6 +131,7 @@ class Frame:
     seed: int = 0
     prompt: str = ""
     is_cut: bool = False
+    is_restored: bool = False
     receipts: tuple[int, ...] = field(default=())
     generated_at: float = 0.0
     block_ms: float = 0.0

@@ -18,7 +18,7 @@ class Receipt:
 
     Attributes:
         id: number of the command in its film, from 1; frames carry it in ``Frame.receipts``.
-        kind: "cut", "prompt" or "hold".
+        kind: "cut", "prompt", "hold", "prepare" or "take".
         when: for a cut, when it takes effect.
         frame: index of the first frame it affected; None until generated. A hold names the frame that stays.
         times: ``time.perf_counter`` seconds at which each state was reached.

@@ -14,23 +14,41 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .engine.protocol import Block, Engine, Pin, ShotPlan
+from .engine.protocol import Block, Engine, Pin, Prepared, ShotPlan
 from .errors import Aborted, ClosedError, ScriptError
 from .frames import Frame
 from .receipts import Ledger, Receipt
+from .shelf import Shelf, Waiting
 from .stats import BlockTimes, SessionStats
 from .story.director import Director, Step
-from .story.shot import Cut
+from .story.shot import Cut, Shot
 
 if TYPE_CHECKING:
     from .story.checkpoint import FilmState
 
 log = logging.getLogger("shotstream.session")
 
+Job = tuple[Callable[[], object], Future[object]]
+
 JOIN_TIMEOUT_S = 60.0
+PAUSE_S = 1.0
+"""Nobody watches live any more when no frame was taken for this long."""
+MAX_LENGTHS = 1024
+"""Shots whose length is known, newest first; pins are far more recent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adoption:
+    """A prepared shot that is on air already and that the engine is still to go on from, as shot number ``shot``; of
+    the one before it ``seen`` frames stay, None for all."""
+
+    made: Prepared
+    shot: int
+    seen: int | None
+    pins: tuple[Pin, ...]
 
 
 class Session:
@@ -61,9 +79,16 @@ class Session:
         self._closing = False
         self._error: Exception | None = None
         self._fatal: Exception | None = None
-        self._jobs: deque[tuple[Callable[[], object], Future[object]]] = deque()
+        self._jobs: deque[Job] = deque()
         self._open = Ledger(self._changed)
         self._holds: list[int] = []
+        self._shelf = Shelf()
+        self._making: Waiting | None = None
+        self._adopting: Adoption | None = None
+        self._lengths: dict[int, int] = {}
+        self._restored = False
+        self._on_shot_start: Callable[[int, bytes], None] | None = None
+        self._shot_start: tuple[FilmState, list[Frame]] | None = None
         self._listeners: set[Callable[[], None]] = set()
         self._stats = SessionStats()
         self._thread = threading.Thread(target=self._run, name="shotstream-engine", daemon=True)
@@ -78,11 +103,57 @@ class Session:
             receipt = self._receipt("cut", when=cut.when)
             if self._stats.first_command_at is None:
                 self._stats.first_command_at = receipt.times["queued"]
-            self._open.supersede(self._director.cut(cut, receipt.id), "a newer cut came before it began")
+            gone = self._director.cut(cut, receipt.id)
+            if cut.when != "shot_end":
+                gone += self._shelf.unwant()
+            self._open.supersede(gone, "a newer cut came before it began")
             self._drop_holds()
-            if cut.when == "now":
+            if cut.when == "now" or (cut.when == "block" and self._making is not None):
                 self._abort = True
             return receipt
+
+    def prepare(self, shot: Shot) -> Receipt:
+        """Make the first block of a shot aside, when there is time for it."""
+        with self._changed:
+            receipt = self._receipt("prepare")
+            gone = self._shelf.add(Waiting(receipt.id, shot))
+            self._open.supersede(gone, "a newer prepared shot took its place")
+            return receipt
+
+    def take(self, command: int) -> Receipt:
+        """Put a prepared shot on air with the next frame, or as soon as it is made. Raises ScriptError when there is no
+        such shot."""
+        with self._changed:
+            self._check_open()
+            waiting = self._shelf.find(command)
+            if waiting is None:
+                raise ScriptError(
+                    f"command {command} is no prepared shot that is kept; it was taken, cancelled, replaced by newer "
+                    "ones, or lost when the film was restored; prepare it again"
+                )
+            receipt = self._receipt("take")
+            self._open.supersede(self._shelf.want(waiting, receipt.id), "another prepared shot was taken")
+            self._director.resume()
+            self._drop_holds()
+            if waiting.made is not None:
+                self._put_on_air(waiting, waiting.made)
+            # The block in work is of no use any more, unless it is the one that is waited for.
+            self._abort = self._making is not waiting
+        self._tell()
+        return receipt
+
+    def cancel(self, command: int | None) -> None:
+        """Throw a prepared shot away, None for all. Raises ScriptError when there is no such shot."""
+        with self._changed:
+            self._check_open()
+            waiting = None if command is None else self._shelf.find(command)
+            if command is not None and waiting is None:
+                raise ScriptError(f"command {command} is no prepared shot that is kept; it was taken or is gone")
+            gone = self._shelf.remove(None if waiting is None else [waiting])
+            self._open.supersede(gone, "it was cancelled")
+            if self._making is not None and self._making not in self._shelf:
+                self._abort = True
+            self._changed.notify_all()
 
     def edit(self, prompt: str) -> Receipt:
         """Queue an in-shot change of words. Raises ScriptError before the first cut."""
@@ -120,7 +191,8 @@ class Session:
         """Drop every cut that has not begun."""
         with self._changed:
             self._check_open()
-            self._open.supersede(self._director.clear(), "the queue was cleared")
+            gone = self._director.clear() + self._shelf.unwant()
+            self._open.supersede(gone, "the queue was cleared")
             self._changed.notify_all()
 
     def set_world(self, world: str) -> None:
@@ -129,11 +201,17 @@ class Session:
             self._world = world
 
     def pin(self, pin: Pin) -> None:
-        """Keep a memory for the shots opened from now on. Raises ScriptError beyond ``context_lat - 1`` pins."""
+        """Keep a memory for the shots opened from now on. Raises ScriptError beyond ``context_lat - 1`` pins, or for a
+        frame that was not made."""
         with self._changed:
             self._check_open()
             if pin in self._pins:
                 return
+            made = self._lengths.get(pin.shot)
+            if made is not None and pin.frame is not None and pin.frame >= made:
+                raise ScriptError(
+                    f"frame={pin.frame} cannot be pinned; shot {pin.shot} has frames 0..{made - 1}; pin one of them"
+                )
             if len(self._pins) + 1 > self.spec.context_lat - 1:
                 raise ScriptError(
                     f"{len(self._pins) + 1} pins are too many for context_lat={self.spec.context_lat}; "
@@ -243,7 +321,7 @@ class Session:
             error, self._error = self._error, None
             raise error
         self._check_open()
-        if not self._director.idle or self._jobs or wait_for_commands:
+        if not self._director.idle or self._jobs or self._shelf.wanted is not None or wait_for_commands:
             return None, False
         if not self._director.started:
             raise ScriptError(
@@ -257,9 +335,11 @@ class Session:
         self._stats.last_frame_at = now
         if self._stats.first_frame_at is None:
             self._stats.first_frame_at = now
+        if frame.is_cut:
+            self._director.seen(frame.shot)
         for command in frame.receipts:
             receipt = self._open.move(command, "delivered", frame=frame.index)
-            if receipt is not None and receipt.kind == "cut" and receipt.latency_ms is not None:
+            if receipt is not None and receipt.kind in ("cut", "take") and receipt.latency_ms is not None:
                 self._stats.cut_to_frame_ms.append(receipt.latency_ms)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
@@ -270,9 +350,14 @@ class Session:
         assert isinstance(result, bytes)
         return result
 
-    def restore(self, data: bytes) -> dict[int, Receipt]:
-        """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped. Returns new receipts of
-        the commands that waited in it, by the number each had then."""
+    def watch_shots(self, callback: Callable[[int, bytes], None] | None) -> None:
+        """See ``Film.watch_shots``."""
+        with self._changed:
+            self._on_shot_start = callback
+
+    def restore(self, data: bytes, *, seed: int | None = None) -> dict[int, Receipt]:
+        """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped. With ``seed``, noise from
+        there on is drawn anew. Returns new receipts of the commands that waited in it, by the number each had then."""
         from .story.checkpoint import unpack
 
         state = unpack(data)
@@ -284,7 +369,7 @@ class Session:
                 f"{mine[1]}x{mine[2]}; open the film with the same bundle"
             )
         receipts: dict[int, Receipt] = {}
-        self._at_boundary(lambda: self._restore(state, receipts))
+        self._at_boundary(lambda: self._restore(state, receipts, seed))
         return receipts
 
     def _at_boundary(self, job: Callable[[], object]) -> object:
@@ -299,40 +384,54 @@ class Session:
         return future.result()
 
     def _snapshot(self) -> bytes:
-        from .story.checkpoint import FilmState, pack, save_frame
+        from .story.checkpoint import pack, save_frame
 
         with self._changed:
-            untaken = [*self._taking, *(frame for block in self._blocks for frame in block)]
-            state = FilmState(
-                bundle=self.bundle,
-                width_px=self.spec.width_px,
-                height_px=self.spec.height_px,
-                seed=self.seed,
-                world=self._world,
-                next_index=self._next_index - len(untaken),
-                pins=[(pin.shot, pin.frame) for pin in self._pins],
-                plan=self._director.plan(),
-            )
+            untaken = self._untaken()
+            state = self._state(len(untaken))
         frames = [save_frame(frame) for frame in untaken]
         return pack(replace(state, frames=frames, engine=self._engine.snapshot()))
 
-    def _restore(self, state: FilmState, receipts: dict[int, Receipt]) -> None:
+    def _untaken(self) -> list[Frame]:
+        return [*self._taking, *(frame for block in self._blocks for frame in block)]
+
+    def _state(self, num_untaken: int) -> FilmState:
+        """The film between two blocks, as far as the session knows it."""
+        from .story.checkpoint import FilmState
+
+        return FilmState(
+            bundle=self.bundle,
+            width_px=self.spec.width_px,
+            height_px=self.spec.height_px,
+            seed=self.seed,
+            world=self._world,
+            next_index=self._next_index - num_untaken,
+            pins=[(pin.shot, pin.frame) for pin in self._pins],
+            plan=self._director.plan(),
+        )
+
+    def _restore(self, state: FilmState, receipts: dict[int, Receipt], seed: int | None) -> None:
         from .story.checkpoint import load_frame
 
         frames = [
             load_frame(saved, self.spec, index=state.next_index + number) for number, saved in enumerate(state.frames)
         ]
-        self._engine.restore(state.engine)
+        self._engine.restore(state.engine, seed=seed)
         with self._changed:
             self._open.supersede(self._open.ids(), "the film was restored to a snapshot")
+            self._shelf.remove()
+            self._adopting = None
             # Their old numbers may be those of other commands by now, above all in another process.
-            self._director.adopt(state.plan.renumbered(lambda old, kind: self._renewed(old, kind, receipts)))
+            plan = state.plan.renumbered(lambda old, kind: self._renewed(old, kind, receipts))
+            self._director.adopt(plan, seed=seed)
             self._holds.clear()
-            self.seed, self._world = state.seed, state.world
+            self.seed, self._world = state.seed if seed is None else seed, state.world
             self._pins = [Pin(shot=shot, frame=frame) for shot, frame in state.pins]
+            self._lengths = {plan.running.number: plan.running.made} if plan.running else {}
             self._next_index = state.next_index + len(frames)
             self._blocks.clear()
-            self._taking = deque(frames)
+            self._restored = not frames
+            self._taking = deque(replace(frame, is_restored=frame is frames[0]) for frame in frames)
             self._error = None
 
     def _renewed(self, old: int, kind: str, receipts: dict[int, Receipt]) -> int:
@@ -351,6 +450,10 @@ class Session:
                     return
                 if isinstance(work, Step):
                     self._make(work)
+                elif isinstance(work, Waiting):
+                    self._prepare(work)
+                elif isinstance(work, Adoption):
+                    self._adopt(work)
                 else:
                     self._do(*work)
         except Exception as error:  # an error of ours or of the engine: hand it to whoever waits, never lose it
@@ -366,52 +469,81 @@ class Session:
             self._tell()
             self._engine.close()
 
-    def _next_work(self) -> Step | tuple[Callable[[], object], Future[object]] | None:
+    def _next_work(self) -> Step | Waiting | Adoption | Job | None:
         while True:
             if self._closing:
                 return None
+            if self._adopting is not None:
+                adoption, self._adopting = self._adopting, None
+                return adoption
             if self._jobs:
                 return self._jobs.popleft()
             if self._director.held:
                 self._settle_holds()
+            waiting = self._shelf.next_to_make()
+            if waiting is not None and (waiting is self._shelf.wanted or self._ahead == 0):
+                return self._begin_preparing(waiting)
             if self._has_room():
-                step, gone = self._director.begin()
-                self._open.supersede(gone, "its shot had ended before it could take effect")
+                step = self._begin()
                 if step is not None:
-                    self._abort = False
-                    for command in step.commands:
-                        self._open.move(command, "started")
                     return step
                 self._tell()
-            self._changed.wait()
+            if waiting is not None and self._has_time():
+                return self._begin_preparing(waiting)
+            self._changed.wait(None if waiting is None else PAUSE_S / 4)
+
+    def _begin(self) -> Step | None:
+        keeps_start = self._on_shot_start is not None and self._director.opens_next
+        self._shot_start = (self._state(0), []) if keeps_start else None
+        step, gone = self._director.begin()
+        self._open.supersede(gone, "its shot had ended before it could take effect")
+        if step is not None:
+            self._abort = False
+            for command in step.commands:
+                self._open.move(command, "started")
+        return step
+
+    def _begin_preparing(self, waiting: Waiting) -> Waiting:
+        self._abort, self._making = False, waiting
+        self._open.move(waiting.command, "started")
+        if waiting is self._shelf.wanted:
+            self._open.move(self._shelf.take, "started")
+        return waiting
 
     def _has_room(self) -> bool:
         if self._ahead == 0:
             return not self._blocks and not self._taking and self._demand > 0
         return len(self._blocks) < self._ahead
 
+    def _has_time(self) -> bool:
+        """A block can be made aside without a consumer in real time noticing: the frames that wait outlast that block
+        and the next one, or there is no such consumer."""
+        if self._director.idle or not self._stats.blocks:
+            return True
+        taken_at = self._stats.last_frame_at
+        if taken_at is not None and time.perf_counter() - taken_at > PAUSE_S:
+            return True
+        opening = next((block.context_ms for block in reversed(self._stats.blocks) if block.block == 0), 0.0)
+        needed_ms = 2 * self._stats.blocks[-1].block_ms + opening
+        return len(self._untaken()) / self.spec.fps * 1e3 >= needed_ms
+
     def _make(self, step: Step) -> None:
         began = time.perf_counter()
         if step.opens is not None:
+            self._keep_start(step.shot)
             with self._changed:
                 if step.opens.world is not None:
                     self._world = step.opens.world
-                plan = ShotPlan(
-                    shot=step.shot,
-                    caption=step.opens.shot.prompt,
-                    global_caption=self._world,
-                    seed=self.seed if step.seed is None else step.seed,
-                    pins=tuple(self._pins),
-                    num_frames=step.opens.shot.frames,
-                )
+                plan = self._plan(step.shot, step.opens.shot)
             try:
                 self._engine.open_shot(plan)
             except ScriptError as error:
                 with self._changed:
-                    self._director.refuse()
-                    for command in step.commands:
-                        self._open.move(command, "failed", error=error)
-                    self._error = error
+                    if self._director.is_under_way(step):
+                        self._director.refuse()
+                        for command in step.commands:
+                            self._open.move(command, "failed", error=error)
+                        self._error = error
                     self._changed.notify_all()
                 self._tell()
                 return
@@ -420,12 +552,109 @@ class Session:
         except Aborted:
             with self._changed:
                 self._stats.blocks_aborted += 1
-                self._open.supersede(self._director.abandon(), "its first block was given up before it was seen")
+                if self._director.is_under_way(step):
+                    self._open.supersede(self._director.abandon(), "its first block was given up before it was seen")
                 self._changed.notify_all()
             return
         with self._changed:
-            self._accept(step, block, (time.perf_counter() - began) * 1e3)
+            if self._director.is_under_way(step):  # a take may have come too late to stop the block
+                self._accept(step, block, (time.perf_counter() - began) * 1e3)
         self._tell()
+
+    def _plan(self, number: int, shot: Shot) -> ShotPlan:
+        return ShotPlan(
+            shot=number,
+            caption=shot.prompt,
+            global_caption=self._world,
+            seed=self.seed if shot.seed is None else shot.seed,
+            pins=tuple(self._pins),
+            num_frames=shot.frames,
+        )
+
+    def _keep_start(self, shot: int) -> None:
+        """Hand the film as it stood before this shot to whoever watches."""
+        from .story.checkpoint import pack, save_frame
+
+        with self._changed:
+            start, callback, self._shot_start = self._shot_start, self._on_shot_start, None
+        if start is not None and callback is not None:
+            state, untaken = start
+            frames = [save_frame(frame) for frame in untaken]
+            callback(shot, pack(replace(state, frames=frames, engine=self._engine.snapshot())))
+
+    # --- prepared shots ------------------------------------------------------------------------------------------
+
+    def _prepare(self, waiting: Waiting) -> None:
+        began = time.perf_counter()
+        with self._changed:
+            plan = self._plan(self._director.shot + 1, waiting.shot)
+        made: Prepared | None = None
+        refused: ScriptError | None = None
+        try:
+            made = self._engine.prepare(plan, abort=self._must_abort)
+        except ScriptError as error:
+            refused = error
+        except Aborted:
+            pass
+        with self._changed:
+            self._making = None
+            if waiting in self._shelf:
+                if refused is not None:
+                    self._error = refused if self._shelf.wanted is waiting else self._error
+                    for command in self._shelf.remove([waiting]):
+                        self._open.move(command, "failed", error=refused)
+                elif made is not None:
+                    waiting.made, waiting.block_ms = made, (time.perf_counter() - began) * 1e3
+                    self._open.move(waiting.command, "generated", note=_note_on_words(made.block))
+                    if self._shelf.wanted is waiting:
+                        self._put_on_air(waiting, made)
+            self._changed.notify_all()
+        self._tell()
+
+    def _put_on_air(self, waiting: Waiting, made: Prepared) -> None:
+        """The film goes on with a prepared shot, after the last frame that was taken."""
+        untaken = self._untaken()
+        first = untaken[0] if untaken else None
+        number, seen = self._director.shot + 1, None
+        if first is not None:
+            number, seen = (first.shot + 1, first.frame_in_shot) if first.frame_in_shot else (first.shot, None)
+        keep = min(len(made.block.images), waiting.shot.frames or len(made.block.images))
+        take = self._shelf.take
+        self._shelf.unwant()
+        self._shelf.remove([waiting])
+        gone = self._director.take(waiting.shot, number, keep)
+        gone += [command for frame in untaken for command in frame.receipts]
+        back = self._director.waiting
+        self._open.supersede((id for id in gone if id not in back), "a prepared shot was taken before it was seen")
+        self._next_index -= len(untaken)
+        self._restored = self._restored or any(frame.is_restored for frame in untaken)
+        self._blocks.clear()
+        self._pins = [pin for pin in self._pins if _is_seen(pin, number, seen)]
+        self._lengths = {shot: length for shot, length in self._lengths.items() if shot < number}
+        if seen is not None:
+            self._lengths[number - 1] = seen
+        self._adopting = Adoption(made=made, shot=number, seen=seen, pins=tuple(self._pins))
+        commands = (waiting.command, take)
+        self._taking = self._frames(
+            made.block,
+            keep=keep,
+            shot=number,
+            block=0,
+            frame_in_shot=0,
+            seed=made.plan.seed,
+            prompt=waiting.shot.prompt,
+            commands=commands,
+            block_ms=waiting.block_ms,
+        )
+        for command in commands:
+            self._open.move(command, "generated", frame=self._taking[0].index)
+        if self._on_shot_start is not None:
+            self._shot_start = self._state(keep), list(self._taking)
+        self._changed.notify_all()
+
+    def _adopt(self, adoption: Adoption) -> None:
+        self._engine.adopt(adoption.made, shot=adoption.shot, frames=adoption.seen, pins=adoption.pins)
+        self._keep_start(adoption.shot)
 
     def _must_abort(self) -> bool:
         # A lone attribute read: asked between denoising steps, it must not wait for the lock.
@@ -433,35 +662,23 @@ class Session:
 
     def _accept(self, step: Step, block: Block, block_ms: float) -> None:
         start, keep = self._director.commit(len(block.images))
-        now = time.perf_counter()
-        frames: deque[Frame] = deque()
-        for offset, image in enumerate(block.images[:keep]):
-            index = self._next_index
-            self._next_index += 1
-            frames.append(
-                Frame(
-                    image=image,
-                    index=index,
-                    shot=step.shot,
-                    block=step.block,
-                    frame_in_shot=start + offset,
-                    time_s=index / self.spec.fps,
-                    revision=step.revision,
-                    seed=self.seed if step.seed is None else step.seed,
-                    prompt=step.caption,
-                    is_cut=start + offset == 0,
-                    receipts=step.commands if offset == 0 else (),
-                    generated_at=now,
-                    block_ms=block_ms,
-                )
-            )
+        frames = self._frames(
+            block,
+            keep=keep,
+            shot=step.shot,
+            block=step.block,
+            frame_in_shot=start,
+            revision=step.revision,
+            seed=self.seed if step.seed is None else step.seed,
+            prompt=step.caption,
+            commands=step.commands,
+            block_ms=block_ms,
+        )
         note = _note_on_words(block)
         if note:
             self._stats.remember(f"shot {step.shot}: {note}")
         for command in step.commands:
             self._open.move(command, "generated", frame=frames[0].index, note=note)
-        self._stats.blocks_made += 1
-        self._stats.frames_made += keep
         self._stats.blocks.append(
             BlockTimes(
                 shot=step.shot,
@@ -475,6 +692,49 @@ class Session:
         )
         self._blocks.append(frames)
         self._changed.notify_all()
+
+    def _frames(
+        self,
+        made: Block,
+        *,
+        keep: int,
+        shot: int,
+        block: int,
+        frame_in_shot: int,
+        seed: int,
+        prompt: str,
+        commands: tuple[int, ...],
+        block_ms: float,
+        revision: int = 0,
+    ) -> deque[Frame]:
+        """The first ``keep`` frames of a block, with the next numbers of the film."""
+        now = time.perf_counter()
+        frames = deque(
+            Frame(
+                image=image,
+                index=self._next_index + offset,
+                shot=shot,
+                block=block,
+                frame_in_shot=frame_in_shot + offset,
+                time_s=(self._next_index + offset) / self.spec.fps,
+                revision=revision,
+                seed=seed,
+                prompt=prompt,
+                is_cut=frame_in_shot + offset == 0,
+                is_restored=self._restored and offset == 0,
+                receipts=commands if offset == 0 else (),
+                generated_at=now,
+                block_ms=block_ms,
+            )
+            for offset, image in enumerate(made.images[:keep])
+        )
+        self._next_index += len(frames)
+        self._lengths[shot] = frame_in_shot + len(frames)
+        self._lengths.pop(shot - MAX_LENGTHS, None)
+        self._restored = False
+        self._stats.blocks_made += 1
+        self._stats.frames_made += len(frames)
+        return frames
 
     def _do(self, job: Callable[[], object], future: Future[object]) -> None:
         try:
@@ -542,6 +802,13 @@ class Session:
     def _tell(self) -> None:
         for callback in tuple(self._listeners):
             callback()
+
+
+def _is_seen(pin: Pin, number: int, seen: int | None) -> bool:
+    """The pinned frame is of a shot before ``number``, of which the last has ``seen`` frames."""
+    if pin.shot == number - 1 and seen is not None:
+        return (pin.frame or 0) < seen
+    return pin.shot < number
 
 
 def _note_on_words(block: Block) -> str:

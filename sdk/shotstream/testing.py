@@ -13,13 +13,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.protocol import Block, Pin, ShotPlan
+from .engine.protocol import Block, Pin, Prepared, ShotPlan
 from .errors import Aborted, ClosedError, ScriptError
 from .frames import VideoSpec
 
@@ -143,47 +143,62 @@ class FakeEngine:
         self._thread: int | None = None
 
     def open_shot(self, plan: ShotPlan) -> None:
-        self._check()
-        if not plan.caption:
-            raise ScriptError("the caption of the shot is empty; write what it shows")
-        # A shot that was opened and never got a block is replaced by the next one of the same number.
-        finished = self._lengths[: plan.shot]
-        if len(finished) < plan.shot:
-            raise ScriptError(f"shot={plan.shot} leaves a gap after {len(self._lengths)} shots; open them in order")
-        for pin in plan.pins:
-            self._check_pin(pin, finished)
+        self._check_plan(plan)
         self.calls.append(f"open {plan.shot}")
         self.plans.append(plan)
-        self._lengths = finished
+        # A shot that was opened and never got a block is replaced by the next one of the same number.
+        self._lengths = self._lengths[: plan.shot]
         self._plan, self._caption, self._block = plan, plan.caption, 0
 
     def next_block(self, *, caption: str | None = None, abort: Callable[[], bool] | None = None) -> Block:
         self._check()
         if self._plan is None:
             raise ScriptError("there is no open shot; call open_shot first")
-        shot, block = self._plan.shot, self._block
-        if (shot, block) in self._fail_at:
-            raise self._fail_at[shot, block]
+        shot, number = self._plan.shot, self._block
+        block = self._make(self._plan, number, caption or self._caption, abort)
+        if caption is not None:
+            self._caption = caption
+        self._block += 1
+        self._lengths[shot:] = [self.spec.frames_from_latents(number * self.spec.block_lat) + len(block.images)]
+        return block
+
+    def prepare(self, plan: ShotPlan, *, abort: Callable[[], bool] | None = None) -> Prepared:
+        self._check_plan(plan)
+        block = self._make(plan, 0, plan.caption, abort, what="prepare")
+        self.plans.append(plan)
+        return Prepared(plan=plan, block=block)
+
+    def adopt(self, prepared: Prepared, *, shot: int, frames: int | None, pins: tuple[Pin, ...] = ()) -> None:
+        self._check()
+        self.calls.append(f"adopt {shot}")
+        self._lengths = self._lengths[:shot]
+        if frames is not None:
+            self._lengths[-1] = frames
+        self._lengths.append(len(prepared.block.images))
+        self._plan = replace(prepared.plan, shot=shot, made_as=prepared.plan.number)
+        self._caption, self._block = prepared.plan.caption, 1
+
+    def _make(
+        self, plan: ShotPlan, block: int, caption: str, abort: Callable[[], bool] | None, *, what: str = "block"
+    ) -> Block:
+        if (plan.shot, block) in self._fail_at:
+            raise self._fail_at[plan.shot, block]
         for _ in range(self._num_steps):
             self._sleep(self._step_s)
             if abort is not None and abort():
-                self.calls.append(f"abort {shot}/{block}")
-                raise Aborted(f"block {block} of shot {shot} was abandoned on request")
+                self.calls.append(f"abort {plan.shot}/{block}")
+                raise Aborted(f"block {block} of shot {plan.shot} was abandoned on request")
         self._sleep(self._decode_s)
-        if caption is not None:
-            self._caption = caption
-        self.calls.append(f"block {shot}/{block}")
+        self.calls.append(f"{what} {plan.shot}/{block}")
         first = self.spec.frames_from_latents(block * self.spec.block_lat)
         images = tuple(
-            draw_chart(self.spec, shot=shot, block=block, frame=first + n, caption=self._caption, seed=self._plan.seed)
+            draw_chart(self.spec, shot=plan.number, block=block, frame=first + n, caption=caption, seed=plan.seed)
             for n in range(self.spec.frames_of_block(block))
         )
-        self._block += 1
-        self._lengths[shot:] = [first + len(images)]
-        words = self._caption.split()
+        words = caption.split()
         return Block(
             images=images,
-            shot=shot,
+            shot=plan.shot,
             block=block,
             denoise_ms=self._step_s * self._num_steps * 1e3,
             decode_ms=self._decode_s * 1e3,
@@ -201,7 +216,7 @@ class FakeEngine:
         }
         return b"FAKE" + json.dumps(state).encode()
 
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: bytes, *, seed: int | None = None) -> None:
         self._check()
         if state[:4] != b"FAKE":
             raise ScriptError(f"the engine state starts with {state[:4]!r}; expected a snapshot of the test chart")
@@ -209,6 +224,7 @@ class FakeEngine:
         plan = data["plan"]
         if plan is not None:
             plan["pins"] = tuple(Pin(**pin) for pin in plan["pins"])
+            plan["seed"] = plan["seed"] if seed is None else seed
         self._plan = ShotPlan(**plan) if plan else None
         self._caption, self._block, self._lengths = data["caption"], data["block"], data["lengths"]
         self.calls.append("restore")
@@ -222,6 +238,16 @@ class FakeEngine:
         # The protocol promises a single thread; a session that breaks that promise fails here at once.
         self._thread = self._thread or threading.get_ident()
         assert self._thread == threading.get_ident(), "the engine was called from a second thread"
+
+    def _check_plan(self, plan: ShotPlan) -> None:
+        self._check()
+        if not plan.caption:
+            raise ScriptError("the caption of the shot is empty; write what it shows")
+        finished = self._lengths[: plan.shot]
+        if len(finished) < plan.shot:
+            raise ScriptError(f"shot={plan.shot} leaves a gap after {len(self._lengths)} shots; open them in order")
+        for pin in plan.pins:
+            self._check_pin(pin, finished)
 
     def _check_pin(self, pin: Pin, lengths: list[int]) -> None:
         if pin.shot >= len(lengths) or (pin.frame or 0) >= lengths[pin.shot]:

@@ -74,6 +74,7 @@ class ShotMemory:
         captions: (first frame in the shot, full prompt) of each prompt revision.
         length: frames so far.
         frames: kept frames by number within the shot.
+        planned: length that the shot will have, or None when it is open-ended.
     """
 
     shot: int
@@ -82,10 +83,15 @@ class ShotMemory:
     length: int = 0
     frames: dict[int, KeptFrame] = field(default_factory=dict)
     stride: int = 1
+    planned: int | None = None
 
     def add(self, pixels: Tensor) -> None:
-        """Append decoded frames ``(T, 3, H, W)``; thins the store when it is full."""
-        for picture in pixels:
+        """Append decoded frames ``(T, 3, H, W)`` up to the planned length; thins the store when it is full.
+
+        Frames beyond that length are made with the last block, but are no part of the film.
+        """
+        room = len(pixels) if self.planned is None else max(0, self.planned - self.length)
+        for picture in pixels[:room]:
             previous = self.length - 1
             if previous > 0 and previous % self.stride:
                 self.frames.pop(previous, None)
@@ -98,7 +104,7 @@ class ShotMemory:
             self.frames = {n: f for n, f in self.frames.items() if n % self.stride == 0 or n == newest}
 
     def cut_to(self, length: int) -> None:
-        """Forget frames from ``length`` on: they were generated but are not part of the film."""
+        """Forget frames from ``length`` on: they were generated, but nobody saw them."""
         self.length = min(self.length, length)
         self.frames = {n: f for n, f in self.frames.items() if n < self.length}
 
@@ -142,11 +148,17 @@ class ContextMemory:
         self.encode = encode
         self.shots: list[ShotMemory] = []
 
-    def begin_shot(self, shot: int, caption: str) -> ShotMemory:
-        """Append the memory of a new shot."""
+    def begin_shot(self, shot: int, caption: str, planned: int | None = None) -> ShotMemory:
+        """Append the memory of a new shot of ``planned`` frames, None for open-ended."""
         start = self.shots[-1].start + self.shots[-1].length if self.shots else 0
-        self.shots.append(ShotMemory(shot, start, [(0, caption)]))
+        self.shots.append(ShotMemory(shot, start, [(0, caption)], planned=planned))
         return self.shots[-1]
+
+    def end_before(self, shot: int, length: int | None) -> None:
+        """Forget the shots from number ``shot`` on, and of the one before it the frames from ``length`` on."""
+        self.shots = [memory for memory in self.shots if memory.shot < shot]
+        if length is not None and self.shots and self.shots[-1].shot == shot - 1:
+            self.shots[-1].cut_to(length)
 
     def finish_shots(self, pins: Sequence[Pin]) -> None:
         """Drop what no later context can reach: frames between the picks, and shots older than the budget."""
@@ -177,16 +189,18 @@ class ContextMemory:
                 raise ScriptError(f"pin names frame {pin.frame} of shot {pin.shot}, which has {known[pin.shot]} frames")
 
     def pick(self, shot: int, pins: Sequence[Pin] = ()) -> list[Pick]:
-        """Context of shot number ``shot``; empty when there is no finished shot.
+        """Context of shot number ``shot``; empty when no shot has frames yet. The newest shot may still be running: it
+        is picked from as if it ended now.
 
         Pins come first and the rest of the budget is sampled. A pinned frame from further back than the budget keeps
         its picture and caption, but its flag is that of the oldest shot a plain context could reach: the phase between
         shots stays within what the model was trained on.
         """
-        if not self.shots:
+        known = [memory for memory in self.shots if memory.length]
+        if not known:
             return []
         wanted = [(self._memory(pin.shot), pin.frame or 0) for pin in pins]
-        recent = self.shots[-self.budget :]
+        recent = known[-self.budget :]
         rest = self.budget - len(wanted)
         for memory, count in zip(recent, frames_per_shot(len(recent), rest), strict=True):
             last = memory.start + memory.length - 1

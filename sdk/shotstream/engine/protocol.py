@@ -36,6 +36,8 @@ class ShotPlan:
         pins: memories that must stay in the context.
         num_frames: planned length in frames, or None when open-ended. Frames of its last block beyond that length are
             made, but are no part of the film: later contexts never see them. It does not end the shot.
+        made_as: number under which its noise is drawn and its caption read, where that is not ``shot``: a shot that was
+            prepared keeps the number that was next then.
     """
 
     shot: int
@@ -44,6 +46,12 @@ class ShotPlan:
     seed: int = 0
     pins: tuple[Pin, ...] = ()
     num_frames: int | None = None
+    made_as: int | None = None
+
+    @property
+    def number(self) -> int:
+        """The number that the model knows the shot by."""
+        return self.shot if self.made_as is None else self.made_as
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,19 @@ class Block:
     caption_tokens: int = 0
     caption_truncated: bool = False
     unknown_words: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A shot whose first block was made while another one runs. Engines add what they need to go on from there.
+
+    Attributes:
+        plan: as given to ``prepare``.
+        block: its first block.
+    """
+
+    plan: ShotPlan
+    block: Block
 
 
 @runtime_checkable
@@ -103,11 +124,34 @@ class Engine(Protocol):
             Aborted: ``abort`` answered True. The engine is as it was before the call; call again, or open a shot.
         """
 
+    def prepare(self, plan: ShotPlan, *, abort: Callable[[], bool] | None = None) -> Prepared:
+        """Make the first block of a shot aside: the same as ``open_shot`` and ``next_block`` would give now. The open
+        shot goes on afterwards as if nothing had been.
+
+        Raises:
+            ScriptError: as in ``open_shot``.
+            Aborted: ``abort`` answered True; nothing was prepared.
+        """
+
+    def adopt(self, prepared: Prepared, *, shot: int, frames: int | None, pins: tuple[Pin, ...] = ()) -> None:
+        """Open a prepared shot: its second block is the next one. Once for each ``Prepared``.
+
+        Args:
+            prepared: of this engine.
+            shot: its number in the film. Shots from that number on are forgotten, since nobody saw them.
+            frames: as many of the shot before it were seen, the others are forgotten; None for all.
+            pins: memories that must stay for the shots after it.
+        """
+
     def snapshot(self) -> bytes:
         """Story state (plans, latents, context frames; no KV cache, no weights) as a few megabytes."""
 
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: bytes, *, seed: int | None = None) -> None:
         """Return to a snapshot of an engine with the same bundle: the next blocks equal those that followed it.
+
+        Args:
+            state: what ``snapshot`` returned.
+            seed: of the noise of the open shot from here on, so that the next blocks differ; None keeps its own.
 
         Raises:
             ScriptError: the bytes are no snapshot, damaged, or of another bundle.

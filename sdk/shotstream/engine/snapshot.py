@@ -51,6 +51,7 @@ class SavedPlan(msgspec.Struct, forbid_unknown_fields=True):
     seed: Seed
     pins: list[SavedPin]
     num_frames: Count | None
+    made_as: Count | None = None
 
 
 class SavedContext(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..bundle import Bundle
 from ..errors import ClosedError, ScriptError
-from ..model.codec import Codec
+from ..model.codec import Codec, StreamingDecoder
 from ..model.dit import CaptionKV, DiT
 from ..model.schedule import Schedule
 from ..model.text_types import TextEmbedding, TextEncoder
@@ -23,7 +24,7 @@ from ..ops import images_from_pixels
 from . import snapshot as saved
 from .context import ContextMemory, KeptFrame, ShotMemory
 from .noise import CounterNoise, NoiseSource
-from .protocol import Block, Pin, ShotPlan
+from .protocol import Block, Pin, Prepared, ShotPlan
 from .rollout import Context, ShotRollout
 
 K = TypeVar("K", bound=Hashable)
@@ -51,7 +52,24 @@ class Memo(Generic[K, V]):
 
 def full_prompt(plan: ShotPlan, caption: str) -> str:
     """What the text encoder reads: the shared caption, then the shot's own behind its number."""
-    return f"{plan.global_caption}shot{plan.shot}:{caption}"
+    return f"{plan.global_caption}shot{plan.number}:{caption}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedShot(Prepared):
+    """What brings the keys back: the context and the latent of the block, a few megabytes in place of a whole cache.
+
+    Attributes:
+        context, captions: of the shot, as at the moment of preparing.
+        latent: of the first block, ``(F, C, h, w)``; pixels: its frames ``(T, 3, H, W)`` in -1..1.
+        decoder: stands behind the first block.
+    """
+
+    context: Context
+    captions: list[str]
+    latent: Tensor
+    pixels: Tensor
+    decoder: StreamingDecoder
 
 
 class TorchEngine:
@@ -113,29 +131,68 @@ class TorchEngine:
     def open_shot(self, plan: ShotPlan) -> None:
         """See :meth:`Engine.open_shot`."""
         self._require_open()
-        if not plan.caption.strip():
-            raise ScriptError("the caption of a shot is empty; describe what it shows")
         began = time.perf_counter()
-        if self._plan is not None and self._plan.num_frames is not None:
-            self._memory.shots[-1].cut_to(self._plan.num_frames)
-        self._memory.check_pins(plan.pins)
+        self._check_plan(plan)
         self._memory.finish_shots(plan.pins)
         prompt = full_prompt(plan, plan.caption)
-        picks = self._memory.pick(plan.shot, plan.pins)
-        if picks:
-            captions = [pick.caption for pick in picks]
-            latent = torch.stack([self._memory.latent(pick) for pick in picks])
-            flags = [pick.flag for pick in picks]
-        else:
-            frames = self.spec.context_lat
-            captions, flags = [prompt] * frames, [0] * frames
-            latent = torch.zeros(frames, *self._block_shape[1:])
-        self._open_context(latent, flags, captions)
+        self._context, self._context_captions = self._context_of(plan, prompt)
+        self._rollout.open(self._context)
         self._plan, self._prompt, self._next_block = plan, prompt, 0
         self._latents, self._latent_prompts = [], []
         self._noise = self._noise_from_seed(plan.seed)
         self._decoder.reset()
-        self._memory.begin_shot(plan.shot, prompt)
+        self._memory.begin_shot(plan.shot, prompt, plan.num_frames)
+        self._context_ms = _ms_since(began)
+
+    @torch.inference_mode()
+    def prepare(self, plan: ShotPlan, *, abort: Callable[[], bool] | None = None) -> PreparedShot:
+        """See :meth:`Engine.prepare`. Takes the memory of a second KV cache while it lasts."""
+        self._require_open()
+        began = time.perf_counter()
+        self._check_plan(plan)
+        prompt = full_prompt(plan, plan.caption)
+        context, captions = self._context_of(plan, prompt)
+        rollout = ShotRollout(self._dit, Schedule(self.bundle.schedule), self.spec, device=self._device)
+        rollout.open(context)
+        ready = time.perf_counter()
+        noise = self._noise_from_seed(plan.seed)
+        latent = rollout.next_latent(plan.number, 0, self._caption_kv(prompt), noise, abort=abort)
+        denoised = time.perf_counter()
+        decoder = self._codec.stream()
+        pixels = decoder.feed(latent.unsqueeze(0))[0]
+        text = self._text(prompt)
+        block = Block(
+            images=tuple(images_from_pixels(pixels)),
+            shot=plan.shot,
+            block=0,
+            denoise_ms=(denoised - ready) * 1000,
+            decode_ms=_ms_since(denoised),
+            context_ms=(ready - began) * 1000,
+            caption_tokens=text.lengths[0],
+            caption_truncated=text.truncated[0],
+            unknown_words=text.unknown[0],
+        )
+        return PreparedShot(
+            plan=plan, block=block, context=context, captions=captions, latent=latent, pixels=pixels, decoder=decoder
+        )
+
+    @torch.inference_mode()
+    def adopt(self, prepared: Prepared, *, shot: int, frames: int | None, pins: tuple[Pin, ...] = ()) -> None:
+        """See :meth:`Engine.adopt`. Time: a context pass; the next block's clean pass does the rest."""
+        self._require_open()
+        assert isinstance(prepared, PreparedShot), "prepared by another engine"
+        began = time.perf_counter()
+        self._memory.end_before(shot, frames)
+        self._memory.finish_shots(pins)
+        self._plan = replace(prepared.plan, shot=shot, made_as=prepared.plan.number)
+        self._prompt, self._next_block = full_prompt(self._plan, self._plan.caption), 1
+        self._context, self._context_captions = prepared.context, prepared.captions
+        self._rollout.open(prepared.context)
+        self._rollout.replay(0, prepared.latent, self._caption_kv(self._prompt))
+        self._latents, self._latent_prompts = [prepared.latent], [self._prompt]
+        self._noise = self._noise_from_seed(self._plan.seed)
+        self._decoder = prepared.decoder
+        self._memory.begin_shot(shot, self._prompt, self._plan.num_frames).add(prepared.pixels)
         self._context_ms = _ms_since(began)
 
     @torch.inference_mode()
@@ -150,7 +207,7 @@ class TorchEngine:
         prompt = self._prompt if caption is None else full_prompt(plan, caption)
         began = time.perf_counter()
         text = self._text(prompt)
-        latent = self._rollout.next_latent(plan.shot, block, self._caption_kv(prompt), self._noise, abort=abort)
+        latent = self._rollout.next_latent(plan.number, block, self._caption_kv(prompt), self._noise, abort=abort)
         denoised = time.perf_counter()
         pixels = self._decoder.feed(latent.unsqueeze(0))[0]
         images = images_from_pixels(pixels)
@@ -195,7 +252,9 @@ class TorchEngine:
         if self._plan is not None and self._context is not None:
             plan = self._plan
             pins = [saved.SavedPin(pin.shot, pin.frame) for pin in plan.pins]
-            story.plan = saved.SavedPlan(plan.shot, plan.caption, plan.global_caption, plan.seed, pins, plan.num_frames)
+            story.plan = saved.SavedPlan(
+                plan.shot, plan.caption, plan.global_caption, plan.seed, pins, plan.num_frames, plan.made_as
+            )
             story.context = saved.SavedContext(self._context.flags, self._context_captions)
             story.next_block, story.first_block = self._next_block, self._next_block - len(self._latents)
             story.prompt, story.block_captions = self._prompt, self._latent_prompts
@@ -205,7 +264,7 @@ class TorchEngine:
         return saved.pack(story, tensors)
 
     @torch.inference_mode()
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: bytes, *, seed: int | None = None) -> None:
         """See :meth:`Engine.restore`. Time: a context pass, and a clean pass and a decode per kept block."""
         self._require_open()
         story, tensors = saved.unpack(state, self.bundle.fingerprint)
@@ -220,15 +279,20 @@ class TorchEngine:
             shot=plan.shot,
             caption=plan.caption,
             global_caption=plan.global_caption,
-            seed=plan.seed,
+            seed=plan.seed if seed is None else seed,
             pins=tuple(Pin(shot=pin.shot, frame=pin.frame) for pin in plan.pins),
             num_frames=plan.num_frames,
+            made_as=plan.made_as,
         )
-        self._noise = self._noise_from_seed(plan.seed)
+        self._noise = self._noise_from_seed(self._plan.seed)
         self._prompt, self._next_block = story.prompt, story.next_block
-        self._open_context(tensors["context"].to(self._device), story.context.flags, story.context.captions)
+        context = story.context
+        self._context = self._make_context(tensors["context"], context.flags, context.captions)
+        self._context_captions = context.captions
+        self._rollout.open(self._context)
         self._decoder.reset()
         memory = self._memory.shots[-1]
+        memory.planned = plan.num_frames
         if story.first_block == 0:  # decoding brings the frames back
             memory.length, memory.frames, memory.stride = 0, {}, 1
         for offset, latent in enumerate(blocks):
@@ -260,13 +324,27 @@ class TorchEngine:
     def _encode_caption(self, prompt: str) -> CaptionKV:
         return self._dit.encode_captions(self._text(prompt).emb.to(self._device))
 
-    def _open_context(self, latent: Tensor, flags: list[int], captions: list[str]) -> None:
+    def _check_plan(self, plan: ShotPlan) -> None:
+        if not plan.caption.strip():
+            raise ScriptError("the caption of a shot is empty; describe what it shows")
+        self._memory.check_pins(plan.pins)
+
+    def _context_of(self, plan: ShotPlan, prompt: str) -> tuple[Context, list[str]]:
+        """What a shot that begins now would remember, and the caption of each of its frames."""
+        picks = self._memory.pick(plan.number, plan.pins)
+        if picks:
+            captions = [pick.caption for pick in picks]
+            latent = torch.stack([self._memory.latent(pick) for pick in picks])
+            return self._make_context(latent, [pick.flag for pick in picks], captions), captions
+        frames = self.spec.context_lat
+        latent = torch.zeros(frames, *self._block_shape[1:])
+        return self._make_context(latent, [0] * frames, [prompt] * frames), [prompt] * frames
+
+    def _make_context(self, latent: Tensor, flags: list[int], captions: list[str]) -> Context:
         unique = list(dict.fromkeys(captions))
         caption_kv = CaptionKV.concatenate([self._caption_kv(caption) for caption in unique])
         rows = [unique.index(caption) for caption in captions]
-        self._context = Context(latent.to(self._device, self._dit.dtype), flags, caption_kv, rows)
-        self._context_captions = captions
-        self._rollout.open(self._context)
+        return Context(latent.to(self._device, self._dit.dtype), flags, caption_kv, rows)
 
     def _saved_shots(self, story: saved.SavedStory, tensors: dict[str, Tensor]) -> list[ShotMemory]:
         shots = []

@@ -12,7 +12,9 @@ The rules, all of them:
 * A prompt edit belongs to the urgent cut that waits or is in work, else to the shot on screen. It takes effect with
   the next block; a
   newer edit supersedes an older one, and the end of its shot supersedes it too.
-* A hold stops at the next boundary. The next cut, edit or resume lifts it.
+* A hold stops at the next boundary. The next cut, edit, take or resume lifts it.
+* A prepared shot that is taken opens at once, with its first block. What was made and not seen is void: a shot of it
+  that had waited for its turn goes back to the head of the queue, an urgent one is superseded.
 * With nothing to do the director answers None: the film has ended, until the next command.
 
 The caller tells what it did with each ``Step``: ``commit`` (block made), ``abandon`` (given up) or ``refuse`` (the
@@ -120,6 +122,7 @@ class Director:
         self._step: Step | None = None
         self._next: Running | None = None
         self._opening: Waiting | None = None
+        self._unseen: list[tuple[int, Waiting]] = []
 
     # --- commands; each returns the ids that it supersedes -------------------------------------------------------
 
@@ -165,6 +168,19 @@ class Director:
         self._queue.clear()
         return gone
 
+    def take(self, shot: Shot, number: int, num_frames: int) -> list[int]:
+        """Open ``shot`` as number ``number`` with ``num_frames`` frames of a first block. The film before it ends with
+        shot ``number - 1``."""
+        gone = self.abandon() if self._step is not None else []
+        gone += _ids(self._urgent)
+        if self._running is not None and self._running.edit is not None:
+            gone.append(self._running.edit_command)
+        self._urgent = None
+        self._queue.extendleft(waiting for unseen, waiting in reversed(self._unseen) if unseen >= number)
+        self._unseen.clear()
+        self._running = Running(number=number, shot=shot, caption=shot.prompt, made=num_frames, blocks=1)
+        return [command for command in gone if command]
+
     # --- the loop ------------------------------------------------------------------------------------------------
 
     @property
@@ -180,6 +196,16 @@ class Director:
     def shot(self) -> int:
         """Number of the shot on screen, or -1 before the first."""
         return self._running.number if self._running else -1
+
+    @property
+    def waiting(self) -> list[int]:
+        """Ids of the cuts that have not begun."""
+        return _ids(self._urgent, *self._queue)
+
+    @property
+    def opens_next(self) -> bool:
+        """The next step, if there is one, opens a shot."""
+        return not self.idle and (self._urgent is not None or self._running is None or self._over(self._running))
 
     @property
     def idle(self) -> bool:
@@ -243,6 +269,8 @@ class Director:
         keep = num_frames if planned is None else min(num_frames, planned - start)
         running.made += keep
         running.blocks += 1
+        if self._opening is not None and self._opening.cut.when == "shot_end":
+            self._unseen.append((running.number, Waiting(cut=self._opening.cut, command=self._opening.command)))
         self._running, self._next, self._opening, self._step = running, None, None, None
         return start, keep
 
@@ -258,6 +286,14 @@ class Director:
             self._queue.appendleft(Waiting(cut=opening.cut, command=opening.command))
         self._step = self._next = self._opening = None
         return [command for command in gone if command]
+
+    def is_under_way(self, step: Step) -> bool:
+        """``step`` is still what is being made."""
+        return self._step is step
+
+    def seen(self, shot: int) -> None:
+        """The first frame of a shot was delivered."""
+        self._unseen = [(number, waiting) for number, waiting in self._unseen if number > shot]
 
     def refuse(self) -> None:
         """The engine would not open the shot: forget it; the shot on screen, if any, goes on."""
@@ -275,13 +311,17 @@ class Director:
             held=self._held,
         )
 
-    def adopt(self, plan: Plan) -> list[int]:
-        """Go on from ``plan`` (owned by the director from now on). Returns the ids of what was waiting before."""
+    def adopt(self, plan: Plan, *, seed: int | None = None) -> list[int]:
+        """Go on from ``plan`` (owned by the director from now on), the open shot with another noise seed if one is
+        given. Returns the ids of what was waiting before."""
         gone = self.clear()
         if self._running is not None and self._running.edit is not None:
             gone.append(self._running.edit_command)
         self._running, self._urgent, self._held = plan.running, plan.urgent, plan.held
+        if seed is not None and self._running is not None:
+            self._running.shot = replace(self._running.shot, seed=seed)
         self._queue = deque(plan.queue)
+        self._unseen.clear()
         self._step = self._next = self._opening = None
         return [command for command in gone if command]
 
