@@ -37,7 +37,7 @@ def csharp_command(run_program, folder):
     library = build_library(run_program, folder)
     core = sorted((ROOT / "engine_bridge/unity/com.shotstream.bridge/Runtime/Core").glob("*.cs"))
     program = folder / "hello_film.exe"
-    run_program("mcs", "-langversion:7.2", f"-out:{program}", FOLDER / "hello_film.cs", *core)
+    run_program("mcs", "-langversion:7.2", "-unsafe", f"-out:{program}", FOLDER / "hello_film.cs", *core)
     return ["mono", program], {"LD_LIBRARY_PATH": str(library)}
 
 
@@ -48,6 +48,8 @@ def gdscript_command(run_program, folder):
 
 def build_library(run_program, folder):
     """The folder with ``libshotstream_bridge``, built from the sources."""
+    if not (ROOT / "engine_bridge/CMakeLists.txt").exists():
+        pytest.skip("the C library is not in this tree")
     made = folder / "engine_bridge"
     run_program("cmake", "-S", ROOT / "engine_bridge", "-B", made, "-DCMAKE_BUILD_TYPE=Release")
     run_program("cmake", "--build", made, "--target", "shotstream_bridge")
