@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from . import connect as connect_blocking
 from .client import Client
 from .faults import Timeout
-from .incoming import COMMAND_TTL_MS
+from .incoming import COMMAND_TTL_MS, LocationWish
 from .messages import (
     ClearRequest,
     CommandState,
@@ -118,12 +118,16 @@ class AsyncClient:
         queue: int = 8,
         format: PixelFormatName = "rgb8",
         origin: OriginName = "top_left",
+        location: LocationWish = "auto",
+        copy: bool = True,
         timeout: float | None = None,
     ) -> AsyncIterator[RemoteFrame]:
         """Frames as they come; see ``Client.frames``."""
         if count is not None and count < 1:
             raise ConfigError(f"count={count} is below 1; leave it out for all frames")
-        stream = self.sync.open_stream(mode=mode, queue=queue, format=format, origin=origin)
+        stream = self.sync.open_stream(
+            mode=mode, queue=queue, format=format, origin=origin, location=location, copy=copy
+        )
         try:
             taken = 0
             while count is None or taken < count:

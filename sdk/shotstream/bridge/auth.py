@@ -80,6 +80,14 @@ def check_bind(endpoint: str, *, has_keys: bool) -> tuple[str, int]:
     return (f"[{address}]" if address.version == 6 else str(address)), port
 
 
+def is_loopback(host: str) -> bool:
+    """``host``, an address of ZeroMQ or of a URL, is this machine talking to itself. False for what is no address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 # --- files -------------------------------------------------------------------------------------------------------
 
 

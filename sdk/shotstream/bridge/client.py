@@ -21,17 +21,15 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import TracebackType
-from typing import get_args
 
 import msgspec
 
 from ..errors import BridgeError, ClosedError, ConfigError
 from . import auth
 from .faults import ConnectionLost, Timeout
-from .incoming import COMMAND_TTL_MS, Frames, Stream
+from .incoming import COMMAND_TTL_MS, Frames, LocationWish, Stream, Wish
 from .link import Address, Link
 from .messages import (
-    MAX_WINDOW,
     Ack,
     ClearRequest,
     CutRequest,
@@ -219,6 +217,8 @@ class Client:
         queue: int = 8,
         format: PixelFormatName = "rgb8",
         origin: OriginName = "top_left",
+        location: LocationWish = "auto",
+        copy: bool = True,
         timeout: float | None = None,
     ) -> Frames:
         """Frames as they come; waits for the next one, through outages and holds.
@@ -229,6 +229,10 @@ class Client:
                 frames for it; "lossless" skips nothing until the server's spool is full.
             format: order of the bytes: "rgb8", "rgba8", "bgra8", or "nv12" (BT.709, limited range).
             origin: which row comes first in memory, "top_left" or "bottom_left".
+            location: "auto" reads pixels in shared memory when the server is on this machine; "shm" raises when it
+                cannot; "inline" gets them with the message.
+            copy: False lends frames where they lie in shared memory, without a copy: use one at once, then ask
+                ``frame.is_whole()``. True gives frames that are safe to keep.
             timeout: seconds to wait for a frame.
 
         Raises:
@@ -237,7 +241,7 @@ class Client:
         """
         if count is not None and count < 1:
             raise ConfigError(f"count={count} is below 1; leave it out for all frames")
-        stream = self.open_stream(mode=mode, queue=queue, format=format, origin=origin)
+        stream = self.open_stream(mode=mode, queue=queue, format=format, origin=origin, location=location, copy=copy)
         return Frames(stream, count, timeout)
 
     def open_stream(
@@ -247,27 +251,21 @@ class Client:
         queue: int = 8,
         format: PixelFormatName = "rgb8",
         origin: OriginName = "top_left",
+        location: LocationWish = "auto",
+        copy: bool = True,
     ) -> Stream:
         """A stream to poll, for event loops; ``frames`` is the simple way.
 
         Raises:
             ConfigError: the client has an open stream, or an argument is outside its range.
         """
-        if not 1 <= queue <= MAX_WINDOW:
-            raise ConfigError(f"queue={queue} is outside 1..{MAX_WINDOW}")
-        for name, value, known in (
-            ("mode", mode, get_args(Mode)),
-            ("format", format, get_args(PixelFormatName)),
-            ("origin", origin, get_args(OriginName)),
-        ):
-            if value not in known:
-                raise ConfigError(f"{name}={value!r} is not known; use one of {', '.join(known)}")
+        wish = Wish(mode=mode, queue=queue, format=format, origin=origin, location=location, copy=copy)
         with self.changed:
             if self._stream is not None:
                 raise ConfigError(
                     "this client is iterating over frames already; finish that, or connect another client"
                 )
-            self._stream = stream = Stream(self, self._link, mode, queue, format, origin)
+            self._stream = stream = Stream(self, self._link, wish)
         stream.subscribe()
         return stream
 
@@ -342,7 +340,7 @@ class Client:
                     self._early.popitem(last=False)
         self._tell()
 
-    def _on_frame(self, header: FrameHeader, pixels: memoryview, arrived_ns: int) -> None:
+    def _on_frame(self, header: FrameHeader, pixels: memoryview | None, arrived_ns: int) -> None:
         with self.changed:
             stream = self._stream
             if stream is not None:

@@ -48,7 +48,8 @@ from .messages import (
     Subject,
     Welcome,
 )
-from .sessions import Clients, Session, Strikes, TokenBucket, can_pack
+from .packing import can_pack
+from .sessions import Clients, Session, Strikes, TokenBucket
 
 log = logging.getLogger("shotstream.bridge")
 
@@ -132,7 +133,7 @@ class Desk:
         if session is not None:
             session.heard_ns = arrived_ns
         if isinstance(request, Hello):
-            self._on_hello(peer, message.user, request, arrived_ns)
+            self._on_hello(message, request, arrived_ns)
         elif session is None:
             stale = isinstance(request, Request) and request.ep != self._epoch
             code = Code.STALE if stale else Code.CLOSED
@@ -151,7 +152,8 @@ class Desk:
 
     # --- hello ---------------------------------------------------------------------------------------------------
 
-    def _on_hello(self, peer: bytes, user: str, hello: Hello, arrived_ns: int) -> None:
+    def _on_hello(self, message: wire.Received, hello: Hello, arrived_ns: int) -> None:
+        peer, user = message.parts[0], message.user
         refusal = self._refusal(user, hello)
         if refusal is not None:
             code, text = refusal
@@ -173,6 +175,7 @@ class Desk:
             )
         session.end_stream()
         session.role, session.heard_ns, session.on_disconnect = hello.role, arrived_ns, hello.on_disconnect
+        session.is_local = auth.is_loopback(message.address)
         self._clients.add(session, peer)
         self._send(peer, self._welcome(session, hello, arrived_ns, resumed))
 

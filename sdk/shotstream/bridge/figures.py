@@ -8,11 +8,14 @@ from ..film import Film
 from .clock import steady_ns
 from .follower import Follower
 from .messages import Status, Viewer
+from .packing import Picture
 from .program import Program
 from .sessions import Clients, Session
 
 
-def status(film: Film, *, program: Program, clients: Clients, follower: Follower, newest: int, began_ns: int) -> Status:
+def status(
+    film: Film, *, program: Program[Picture], clients: Clients, follower: Follower, newest: int, began_ns: int
+) -> Status:
     """Everything at this moment. ``newest`` is the number of the latest frame on air, -1 before the first."""
     stats = film.stats()
     recent = list(stats.blocks)[-32:]

@@ -160,6 +160,7 @@ class RingWriter:
         self.layout = replace(layout, row_align=ROW_ALIGN)
         self.num_slots = num_slots
         self.epoch = epoch
+        self.num_written = 0
         self.name = f"/shotstream-{os.geteuid()}-{os.getpid()}-{secrets.token_hex(8)}"
         try:
             self._ring = native.RingWriter(
@@ -198,8 +199,13 @@ class RingWriter:
         slot, pixels = self._ring.begin()
         self.layout.pack_into(image, pixels)
         sequence = self._ring.commit(packed)
+        self.num_written += 1
         self.beat()
         return Ticket(slot, sequence)
+
+    def num_until_lost(self, ticket: Ticket) -> int:
+        """Frames that may still be written before one of this ring is overwritten; below 0 it has been."""
+        return self.num_slots - 1 - (self.num_written - ticket.sequence // 2)
 
     def beat(self) -> None:
         """Say that the writer lives; every frame does so too."""
@@ -278,6 +284,14 @@ class RingReader:
             BridgeError: the ticket is not one of this ring, or its frame is not complete.
             ClosedError: after :meth:`close`.
         """
+        yield self.look(ticket)
+        if not self.is_whole(ticket):
+            raise FrameOverrun(
+                f"frame with sequence {ticket.sequence} was overwritten while it was read; discard what you saw"
+            )
+
+    def look(self, ticket: Ticket) -> RingFrame:
+        """A frame where it lies, to be used before :meth:`is_whole` is asked. Raises as :meth:`read` does on entry."""
         self._require_open()
         slot, sequence = ticket
         if not 2 <= sequence < 2**63 or sequence % 2 or slot != (sequence // 2 - 1) % self.num_slots:
@@ -287,14 +301,14 @@ class RingReader:
             raise FrameOverrun(f"frame with sequence {sequence} has been overwritten; take a newer one")
         if header is None or pixels is None:
             raise BridgeError(f"frame with sequence {sequence} is not written yet; use the ticket of a complete frame")
-        yield RingFrame(
+        return RingFrame(
             header=FrameHeader.unpack(header), ticket=ticket, planes=self.layout.planes(pixels), pixels=pixels
         )
+
+    def is_whole(self, ticket: Ticket) -> bool:
+        """The slot still holds that frame, so that what was read of it up to now is not torn."""
         self._require_open()
-        if not self._ring.is_intact(sequence):
-            raise FrameOverrun(
-                f"frame with sequence {sequence} was overwritten while it was read; discard what you saw"
-            )
+        return bool(self._ring.is_intact(ticket.sequence))
 
     def copy(self, ticket: Ticket) -> RingFrame:
         """The frame in memory of its own, whole. Raises as :meth:`read` does."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
-from ..errors import BridgeError, ClosedError, ConfigError
+import numpy as np
+
+from ..errors import BridgeError, ClosedError, ConfigError, ShotstreamError
 from .faults import ConnectionLost, StaleCommand, Timeout
+from .frame_ring import FrameOverrun, RingReader, Ticket
 from .link import Link
 from .messages import (
+    MAX_WINDOW,
     Flag,
     FrameHeader,
     Message,
@@ -22,22 +29,52 @@ from .messages import (
     SubscribeRequest,
     UnsubscribeRequest,
 )
+from .packing import can_pack
+from .pixels import Origin, PixelFormat, PixelLayout
 from .remote import Image, RemoteFrame
 
 if TYPE_CHECKING:
     from .client import Client
 
+log = logging.getLogger("shotstream.bridge")
+
 COMMAND_TTL_MS = 2000
+LocationWish = Literal["auto", "inline", "shm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a consumer asks for; see ``Client.frames``.
+
+    Raises:
+        ConfigError: a value is not known, or outside its range.
+    """
+
+    mode: Mode = "latest"
+    queue: int = 8
+    format: PixelFormatName = "rgb8"
+    origin: OriginName = "top_left"
+    location: LocationWish = "auto"
+    copy: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.queue <= MAX_WINDOW:
+            raise ConfigError(f"queue={self.queue} is outside 1..{MAX_WINDOW}")
+        for name, known in (
+            ("mode", get_args(Mode)),
+            ("format", get_args(PixelFormatName)),
+            ("origin", get_args(OriginName)),
+            ("location", get_args(LocationWish)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is not known; use one of {', '.join(known)}")
 
 
 class Stream:
     """Frames on their way to one consumer: ``release`` the last one, poll ``ready``, ``take``; ``close`` ends it."""
 
-    def __init__(
-        self, client: Client, link: Link, mode: Mode, queue: int, format: PixelFormatName, origin: OriginName
-    ) -> None:
-        self._client, self._link = client, link
-        self.mode, self._queue, self._format, self._origin = mode, queue, format, origin
+    def __init__(self, client: Client, link: Link, wish: Wish) -> None:
+        self._client, self._link, self.wish = client, link, wish
         self._id: int | None = None
         self._epoch = 0
         self._frames: deque[tuple[int, RemoteFrame]] = deque()
@@ -45,6 +82,9 @@ class Stream:
         self._taken: int | None = None
         self._error: Exception | None = None
         self._fresh = False
+        self._ring: RingReader | None = None
+        self._shares = True
+        self._missed, self._missed_flags = 0, Flag(0)
 
     @property
     def ready(self) -> bool:
@@ -66,8 +106,10 @@ class Stream:
                 raise Timeout("no frame is there; poll ready first")
             number, frame = self._frames.popleft()
             self._taken = stream = self._id
+            from_here = frame.epoch == self._epoch
         if stream is not None:
-            self._link.credit(st=stream, rel=number, presented_ns=self._link.server_ns())
+            rel = number if from_here else -1  # a server that was restarted does not know it
+            self._link.credit(st=stream, rel=rel, presented_ns=self._link.server_ns())
         return frame
 
     def release(self) -> None:
@@ -82,26 +124,36 @@ class Stream:
         """The stream was given back."""
         return not self._client.is_open(self)
 
+    @property
+    def is_shared(self) -> bool:
+        """Frames come in shared memory."""
+        return self._ring is not None
+
     def subscribe(self) -> None:
         """Ask the server for the stream, at the beginning and after every outage."""
         welcome = self._link.welcome
         if welcome is None:
             return
+        wish = self.wish
         with self._client.changed:
-            self._fresh = self._epoch not in (0, welcome.epoch)
-            after = -1 if self._fresh else self._last
-            self._id, self._epoch = None, welcome.epoch
-            if self._fresh:
-                self._last = -1
+            if self._epoch not in (0, welcome.epoch):
+                self._fresh, self._shares, self._last = True, True, -1
+            self._id, self._epoch, self._ring = None, welcome.epoch, None
+            after = self._last
+            shares = self._shares and wish.location != "inline" and _can_share() and self._link.is_local
+        if wish.location == "shm" and not shares:
+            self._fail(ConfigError("location='shm' needs a server on this machine, Linux, and the compiled module"))
+            return
         try:
             answer = self._link.request(
                 SubscribeRequest,
                 ttl_ms=COMMAND_TTL_MS,
-                mode=self.mode,
-                fmt=self._format,
-                org=self._origin,
-                n=self._queue,
+                mode=wish.mode,
+                fmt=wish.format,
+                org=wish.origin,
+                n=wish.queue,
                 after=after,
+                loc=("shm", "inline") if shares else ("inline",),
             )[1]
         except ClosedError:
             return
@@ -114,32 +166,85 @@ class Stream:
         with contextlib.suppress(ClosedError, BridgeError):  # without a connection there is no stream to give back
             self._link.request(UnsubscribeRequest, ttl_ms=COMMAND_TTL_MS)
 
+    # --- in the link's thread ------------------------------------------------------------------------------------
+
     def _on_subscribed(self, answer: Future[Message]) -> None:
         error = answer.exception()
-        with self._client.changed:
-            if error is not None:
-                # An outage ends this attempt only; the next connection subscribes again.
-                if self._link.welcome is not None and not isinstance(error, (ConnectionLost, StaleCommand, Timeout)):
-                    self._error = error if isinstance(error, Exception) else None
-                self._client.changed.notify_all()
+        if error is not None:
+            # An outage ends this attempt only; the next connection subscribes again.
+            if self._link.welcome is not None and not isinstance(error, (ConnectionLost, StaleCommand, Timeout)):
+                self._fail(error)
+            return
+        granted = answer.result()
+        assert isinstance(granted, Subscribed)
+        ring = None
+        if granted.shm is not None:
+            try:
+                ring = self._open_ring(granted.shm.name)
+            except ShotstreamError as problem:
+                self._do_without_sharing(problem)
                 return
-            granted = answer.result()
-            assert isinstance(granted, Subscribed)
-            self._id = granted.st
-            window = {"latest": 1, "queue": granted.window, "lossless": granted.window}[self.mode]
-        self._link.credit(st=granted.st, n=window)
+        elif self.wish.location == "shm":
+            self._fail(BridgeError("the server has no shared memory for this stream; leave location='shm' out"))
+            return
+        with self._client.changed:
+            self._id, self._ring = granted.st, ring
+        self._link.credit(st=granted.st, n=1 if self.wish.mode == "latest" else granted.window)
 
-    def put(self, header: FrameHeader, pixels: memoryview, arrived_ns: int) -> None:
+    def _open_ring(self, name: str) -> RingReader:
+        ring = RingReader(name, epoch=self._epoch)
+        stream = self._client.stream
+        expected = PixelLayout(
+            width_px=stream.w,
+            height_px=stream.h,
+            format=PixelFormat(self.wish.format),
+            origin=Origin(self.wish.origin),
+            row_align=ring.layout.row_align,
+        )
+        if ring.layout != expected:
+            raise BridgeError(f"frame ring {name} holds {ring.layout}, and {expected} was asked for")
+        return ring
+
+    def _do_without_sharing(self, problem: ShotstreamError) -> None:
+        if self.wish.location == "shm":
+            self._fail(problem)
+            return
+        log.info("frames come by TCP: %s", problem)
+        self._shares = False
+        self.subscribe()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._client.changed:
+            self._error = error if isinstance(error, Exception) else None
+            self._client.changed.notify_all()
+
+    def put(self, header: FrameHeader, pixels: memoryview | None, arrived_ns: int) -> None:
         """A frame has arrived; called by the client, under its lock."""
         if header.st != self._id:
             return  # of the stream before this one
-        planes = _planes(header, pixels)
+        is_whole = None
+        if pixels is not None:
+            planes = _planes(header, pixels)
+        else:
+            try:
+                planes, is_whole = self._shared_planes(Ticket(header.slot, header.seq))
+            except FrameOverrun:
+                # This thread was kept from running for longer than the ring holds a frame. A newer one is on its way.
+                self._missed += 1
+                self._missed_flags |= Flag(header.fl) & (Flag.DISCONTINUITY | Flag.RESTORED)
+                self._link.credit(st=header.st, n=1)
+                return
+            except ShotstreamError as problem:
+                self._do_without_sharing(problem)
+                return
         if planes is None:
             return
-        flags = Flag(header.fl)
+        flags = Flag(header.fl) | self._missed_flags
         if self._fresh:
             flags |= Flag.DISCONTINUITY
             self._fresh = False
+        if self._missed and self.wish.mode != "latest":
+            flags |= Flag.GAP
         self._last = header.f
         offset_ns = self._link.offset.best.offset_ns
         frame = RemoteFrame(
@@ -156,19 +261,35 @@ class Stream:
             time_s=header.pts / 1e9,
             command=header.cmd,
             flags=flags,
-            dropped=header.drop,
+            dropped=header.drop + self._missed,
             age_ms=(arrived_ns + offset_ns - header.due) / 1e6,
             epoch=self._epoch,
+            location=header.loc,
+            still_whole=is_whole,
         )
+        self._missed, self._missed_flags = 0, Flag(0)
         self._frames.append((header.f, frame))
+
+    def _shared_planes(self, ticket: Ticket) -> tuple[tuple[Image, ...], Callable[[], bool] | None]:
+        """The planes of a frame in the ring, and for a frame that is only lent how to ask whether it is whole."""
+        ring = self._ring
+        if ring is None:
+            raise BridgeError("a frame came in shared memory that was not agreed on")
+        if not self.wish.copy:
+            return ring.look(ticket).planes, lambda: ring.is_whole(ticket)
+        with ring.read(ticket) as lent:
+            planes = tuple(np.array(plane, order="C") for plane in lent.planes)
+        for plane in planes:
+            plane.setflags(write=False)
+        return planes, None
+
+
+def _can_share() -> bool:
+    return os.name == "posix" and can_pack()
 
 
 def _planes(header: FrameHeader, pixels: memoryview) -> tuple[Image, ...] | None:
     """The pixels as arrays, or None when they are not what the header says."""
-    import numpy as np
-
-    from .pixels import Origin, PixelFormat, PixelLayout
-
     try:
         layout = PixelLayout(
             width_px=header.w, height_px=header.h, format=PixelFormat(header.fmt), origin=Origin(header.org)

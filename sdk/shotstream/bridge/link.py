@@ -21,7 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from ..errors import BridgeError, ClosedError
 from . import wire
-from .auth import Keys
+from .auth import Keys, is_loopback
 from .clock import Offset, steady_ns
 from .faults import AuthError, Busy, Code, ConnectionLost, Fault, StaleCommand, Timeout, error_from_code
 from .messages import (
@@ -83,7 +83,8 @@ class Link:
     Args:
         find: asked before every attempt, since a restarted server has another port and another token.
         on_message: called in the link's thread with ``State`` and ``Event`` messages.
-        on_frame: called in the link's thread with header, pixels and the local time of arrival.
+        on_frame: called in the link's thread with header, pixels (None: in shared memory) and the local time of
+            arrival.
         on_change: called in the link's thread when the connection came up or was lost.
     """
 
@@ -95,7 +96,7 @@ class Link:
         client: str,
         engine: str = "",
         on_message: Callable[[State | Event], None],
-        on_frame: Callable[[FrameHeader, memoryview, int], None],
+        on_frame: Callable[[FrameHeader, memoryview | None, int], None],
         on_change: Callable[[], None],
     ) -> None:
         self._find, self._role, self._client, self._engine = find, role, client[:64], engine[:64]
@@ -118,6 +119,7 @@ class Link:
         self._closing = self._renew = False
         self._wake = Wake()
         self._context: zmq.Context[Any] = zmq.Context()
+        self._address = Address(ctl="")
         self._ctl: zmq.Socket[Any] | None = None
         self._frm: zmq.Socket[Any] | None = None
         self._monitors: list[zmq.Socket[Any]] = []
@@ -136,6 +138,11 @@ class Link:
     def server_ns(self) -> int:
         """Now, on the server's clock."""
         return steady_ns() + self.offset.best.offset_ns
+
+    @property
+    def is_local(self) -> bool:
+        """The server is on this machine."""
+        return is_loopback(urlsplit(self._address.ctl).hostname or "")
 
     def request(self, kind: type[Request], *, ttl_ms: int, **fields: Any) -> tuple[int, Future[Message]]:
         """Send a request; (its id, the answer to come). The answer fails with a ``Fault`` or ScriptError.

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from ..errors import ClosedError, ScriptError
 from ..film import Film
@@ -21,14 +21,19 @@ from .clock import Clock, Pacer, steady_ns
 log = logging.getLogger("shotstream.bridge")
 
 SessionClock = Literal["realtime", "demand"]
+P = TypeVar("P")
+
+PACK_AHEAD_NS = 4_000_000
+"""Before a frame is due: enough to pack it, and late enough to know who will take it."""
 
 
-class Program:
+class Program(Generic[P]):
     """Runs until ``close``.
 
     Args:
         film: read by this thread only, as far as frames go; the caller closes it first.
-        release: called in this thread with each frame and the clock reading at which it went out.
+        pack: called in this thread with each frame and when it is due, up to ``PACK_AHEAD_NS`` before that.
+        release: called in this thread when a frame goes out, with what ``pack`` made of it and the clock reading.
         failed: called in this thread when a shot was refused, or the engine stopped for good.
     """
 
@@ -37,13 +42,14 @@ class Program:
         film: Film,
         *,
         clock: SessionClock,
-        release: Callable[[Frame, int], None],
+        pack: Callable[[Frame, int], P],
+        release: Callable[[Frame, P, int], None],
         failed: Callable[[Exception], None],
         now: Clock = steady_ns,
     ) -> None:
         self._film = film
         self._on_demand = clock == "demand"
-        self._release, self._failed, self._now = release, failed, now
+        self._pack, self._release, self._failed, self._now = pack, release, failed, now
         self._pacer = Pacer(film.spec.fps, clock=now)
         self._closing = threading.Event()
         self._wanted = threading.Semaphore(0)
@@ -101,7 +107,14 @@ class Program:
                 return
             frame = next(frames)
             due = self._now() if self._on_demand else self._pacer.next_due()
-            if self._closing.wait(max(0.0, (due - self._now()) / 1e9)):
+            if self._wait_until(due - PACK_AHEAD_NS):
+                return
+            packed = self._pack(frame, due)
+            if self._wait_until(due):
                 return
             self._released.append(due)
-            self._release(frame, due)
+            self._release(frame, packed, due)
+
+    def _wait_until(self, at_ns: int) -> bool:
+        """True when the programme was closed meanwhile."""
+        return self._closing.wait(max(0.0, (at_ns - self._now()) / 1e9))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BridgeError
-from .messages import CommandState, Flag, OriginName, PixelFormatName, State
+from .messages import CommandState, Flag, Location, OriginName, PixelFormatName, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,9 @@ class RemoteFrame:
     """One frame as it came from the server.
 
     Attributes:
-        planes: uint8 views of the received message, read-only, safe to keep: ``(height, width, 3 or 4)``, or for NV12
-            luma ``(height, width)`` and chroma ``(height / 2, width / 2, 2)``. Rows are in memory order.
+        planes: uint8 arrays, read-only, safe to keep: ``(height, width, 3 or 4)``, or for NV12 luma
+            ``(height, width)`` and chroma ``(height / 2, width / 2, 2)``. Rows are in memory order. With
+            ``frames(copy=False)`` they may be lent; see ``is_whole``.
         format, origin: as asked for.
         index: number of the frame for this client. It never goes back, also when the film goes back to a checkpoint or
             the server is restarted; the number after it is missing when a frame was dropped.
@@ -37,6 +39,8 @@ class RemoteFrame:
         dropped: frames left out for this client since the one before.
         age_ms: from its release at the server to its arrival here.
         epoch: of the server that sent it.
+        location: how the pixels came, "inline" or "shm".
+        still_whole: asks the ring that a lent frame lies in; None for one that is safe to keep.
     """
 
     planes: tuple[Image, ...]
@@ -55,6 +59,13 @@ class RemoteFrame:
     dropped: int
     age_ms: float
     epoch: int
+    location: Location = "inline"
+    still_whole: Callable[[], bool] | None = field(default=None, repr=False)
+
+    def is_whole(self) -> bool:
+        """What was read of the pixels up to now is this frame. Always True for one that is safe to keep; a frame that
+        is lent (``frames(copy=False)``) is overwritten by later ones some time."""
+        return self.still_whole is None or self.still_whole()
 
     @property
     def image(self) -> Image:

@@ -43,6 +43,7 @@ from .messages import (
     State,
     Status,
 )
+from .packing import Packer, Picture
 from .program import Program
 from .sessions import Clients, Released
 from .streams import Streams
@@ -82,8 +83,13 @@ class Server:
         self._closing = threading.Event()
         self._allow = auth.AllowList(self.config.allow) if self.config.allow else None
         self._follower = Follower()
-        self._program = Program(film, clock=self.config.clock, release=self._on_released, failed=self._on_failed)
-        self._streams = Streams(film, self.config, self.clients, send=self._send, send_frame=self._send_frame)
+        self._packer = Packer(film.spec.fps, epoch=self.epoch)
+        self._program = Program(
+            film, clock=self.config.clock, pack=self._pack, release=self._on_released, failed=self._on_failed
+        )
+        self._streams = Streams(
+            film, self.config, self.clients, packer=self._packer, send=self._send, send_frame=self._send_frame
+        )
         self._desk = Desk(
             film,
             self.config,
@@ -146,6 +152,7 @@ class Server:
         self._thread.join(10.0)
         self.film.close()
         self._program.close()
+        self._packer.close()
         self._free()
 
     def __enter__(self) -> Server:
@@ -181,10 +188,15 @@ class Server:
 
     # --- from the programme's thread -----------------------------------------------------------------------------
 
-    def _on_released(self, frame: Frame, due_ns: int) -> None:
+    def _pack(self, frame: Frame, due_ns: int) -> Picture:
+        return self._packer.pack(frame, number=self._num_released, due_ns=due_ns)
+
+    def _on_released(self, frame: Frame, picture: Picture, due_ns: int) -> None:
         if self._next_index not in (None, frame.index):
             self._timeline += 1
-        self._released.append(Released(frame=frame, number=self._num_released, timeline=self._timeline, due_ns=due_ns))
+        self._released.append(
+            Released(frame=frame, number=self._num_released, timeline=self._timeline, due_ns=due_ns, picture=picture)
+        )
         self._next_index = frame.index + 1
         self._num_released += 1
         self._ring()
@@ -284,7 +296,7 @@ class Server:
         for _ in range(64):  # then frames have a turn
             try:
                 message = wire.receive(
-                    socket, max_parts=3, max_bytes=max_bytes + 512, with_user=self._allow is not None
+                    socket, max_parts=3, max_bytes=max_bytes + 512, with_peer=self._allow is not None
                 )
             except zmq.Again:
                 return
@@ -296,8 +308,12 @@ class Server:
         except zmq.ZMQError:  # gone, or it does not read: the lease ends it
             log.debug("a client could not be reached")
 
-    def _send_frame(self, peer: bytes, header: FrameHeader, pixels: memoryview) -> None:
-        self._frm.send_multipart([peer, *wire.encode(header), pixels], zmq.DONTWAIT, copy=False)
+    def _send_frame(self, peer: bytes, header: FrameHeader, pixels: memoryview | None) -> None:
+        parts = [peer, *wire.encode(header)]
+        if pixels is None:
+            self._frm.send_multipart(parts, zmq.DONTWAIT)
+        else:
+            self._frm.send_multipart([*parts, pixels], zmq.DONTWAIT, copy=False)
 
     def _tell_all(self, event: Event) -> None:
         for session in self.clients:

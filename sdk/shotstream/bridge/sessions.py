@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from ..frames import Frame
 from .clock import Clock, steady_ns
 from .delivery import Outbox
 from .messages import MAX_WINDOW, Message, OnDisconnect, Role
-from .pixels import Origin, PixelFormat, PixelLayout
+from .packing import Picture
+from .pixels import PixelLayout
 
 _KEPT_ANSWERS = 256
 _KEPT_PEERS = 1024
-
-
-def is_plain(layout: PixelLayout) -> bool:
-    """The picture is sent as the film has it."""
-    return layout.format is PixelFormat.RGB8 and layout.origin is Origin.TOP_LEFT
 
 
 class TokenBucket:
@@ -44,7 +37,7 @@ class TokenBucket:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """A frame on its way out. It is packed once for all clients that ask alike.
+    """A frame on its way out.
 
     Attributes:
         number: of the frame on this server, one more than that of the frame before it.
@@ -56,14 +49,7 @@ class Released:
     number: int
     timeline: int
     due_ns: int
-    _packed: dict[PixelLayout, memoryview] = field(default_factory=dict)
-
-    def pixels(self, layout: PixelLayout) -> memoryview:
-        """The picture as ``layout`` has it."""
-        if layout not in self._packed:
-            image = np.ascontiguousarray(self.frame.image)
-            self._packed[layout] = (image if is_plain(layout) else layout.pack(image)).data
-        return self._packed[layout]
+    picture: Picture
 
 
 @dataclass(kw_only=True)
@@ -78,12 +64,16 @@ class Session:
     events: int
     heard_ns: int
     bucket: TokenBucket
+    is_local: bool = True
+    """It runs on this machine."""
     on_disconnect: OnDisconnect = "keep"
     answers: OrderedDict[int, Message] = field(default_factory=OrderedDict)
     pending: set[int] = field(default_factory=set)
     """Requests that are being worked on."""
     outbox: Outbox[Released] | None = None
     layout: PixelLayout | None = None
+    shared: bool = False
+    """Its frames may come in shared memory."""
     stream: int = 0
     frame_peer: bytes | None = None
     after: int = -1
@@ -175,8 +165,3 @@ class Strikes:
         for table in (self._strikes, self._banned_until):
             while len(table) > _KEPT_PEERS:
                 table.popitem(last=False)
-
-
-def can_pack() -> bool:
-    """Formats other than RGB with 8 bits can be made; a source tree that was not built cannot."""
-    return importlib.util.find_spec("shotstream._native") is not None

@@ -14,6 +14,7 @@ from ..film import Film
 from .config import ServerConfig
 from .delivery import Outbox
 from .desk import Task, Tasks
+from .frame_ring import Ticket
 from .messages import (
     Credit,
     Event,
@@ -25,8 +26,9 @@ from .messages import (
     SubscribeRequest,
     UnsubscribeRequest,
 )
+from .packing import Packer, can_pack, is_plain
 from .pixels import Origin, PixelFormat, PixelLayout
-from .sessions import Clients, Released, Session, can_pack, is_plain
+from .sessions import Clients, Released, Session
 
 LATEST_WINDOW = 2
 LOSSLESS_WINDOW = 16
@@ -37,7 +39,8 @@ class Streams:
 
     Args:
         send: sends a message to a peer on ``ctl``.
-        send_frame: sends (peer, header, pixels) on ``frm``; raises ``zmq.ZMQError`` when the peer does not take it.
+        send_frame: sends (peer, header, pixels or None) on ``frm``; raises ``zmq.ZMQError`` when the peer does not take
+            it.
     """
 
     def __init__(
@@ -46,11 +49,12 @@ class Streams:
         config: ServerConfig,
         clients: Clients,
         *,
+        packer: Packer,
         send: Callable[[bytes, Message], None],
-        send_frame: Callable[[bytes, FrameHeader, memoryview], None],
+        send_frame: Callable[[bytes, FrameHeader, memoryview | None], None],
     ) -> None:
         self._spec, self._spool_mb, self._clients = film.spec, config.spool_mb, clients
-        self._send, self._send_frame = send, send_frame
+        self._packer, self._send, self._send_frame = packer, send, send_frame
         self._num_streams = 0
         self.newest = -1
         """Number of the frame that came in last."""
@@ -82,12 +86,17 @@ class Streams:
         session.layout = layout
         session.outbox = Outbox(request.mode, limit=limit, window=window)
         session.stream, session.after, session.sent = self._num_streams, request.after, request.after
+        # What waits in a spool would long be overwritten in a ring.
+        asks = "shm" in request.loc and request.mode != "lossless" and session.is_local
+        ring = self._packer.ring(layout) if asks else None
+        session.shared = ring is not None
         return Subscribed(
             id=request.id,
             st=self._num_streams,
             mode=request.mode,
             window=window,
             frame_bytes=layout.size_bytes,
+            shm=ring,
         )
 
     def on_credit(self, session: Session, peer: bytes, credit: Credit) -> None:
@@ -112,6 +121,7 @@ class Streams:
                 if released is None:
                     break
                 self._send_to(session, session.frame_peer, session.outbox, released)
+        self._say_what_is_wanted()
 
     def _send_to(self, session: Session, peer: bytes, box: Outbox[Released], released: Released) -> None:
         assert session.layout is not None
@@ -123,14 +133,26 @@ class Streams:
             flags |= Flag.GAP
             if session.events & EventMask.GAP:
                 self._send(session.peer, Event(kind="gap", frame=released.number, count=lost))
-        header = _header(released, session.layout, stream=session.stream, flags=flags, lost=lost)
+        slot = released.picture.slot(session.layout) if session.shared else None
+        header = _header(released, session.layout, stream=session.stream, flags=flags, lost=lost, slot=slot)
         try:
-            self._send_frame(peer, header, released.pixels(session.layout))
+            self._send_frame(peer, header, None if slot else released.picture.pixels(session.layout))
         except zmq.ZMQError:  # gone, or it does not read what it gave credit for
             session.end_stream()
             return
         session.sent, session.timeline = released.number, released.timeline
         session.under_way.append((released.number, released.due_ns))
+
+    def _say_what_is_wanted(self) -> None:
+        """So that the next frame is packed before it is due, for those who will take it at once."""
+        shared, inline = set(), set()
+        for session in self._clients:
+            if session.outbox is not None and session.layout is not None:
+                if session.shared:
+                    shared.add(session.layout)
+                elif session.outbox.has_credit:
+                    inline.add(session.layout)
+        self._packer.want(shared=frozenset(shared), inline=frozenset(inline))
 
     @property
     def wants_a_frame(self) -> bool:
@@ -140,8 +162,17 @@ class Streams:
         return waits and all(box.has_room or box.mode == "latest" for box in boxes)
 
 
-def _header(released: Released, layout: PixelLayout, *, stream: int, flags: Flag, lost: int) -> FrameHeader:
+def _header(
+    released: Released,
+    layout: PixelLayout,
+    *,
+    stream: int,
+    flags: Flag,
+    lost: int,
+    slot: tuple[Ticket, int] | None,
+) -> FrameHeader:
     frame = released.frame
+    ticket, stride_bytes = slot or (Ticket(0, 0), layout.stride_bytes)
     return FrameHeader(
         st=stream,
         f=released.number,
@@ -158,9 +189,12 @@ def _header(released: Released, layout: PixelLayout, *, stream: int, flags: Flag
         gen=round(frame.generated_at * 1e9),
         w=layout.width_px,
         h=layout.height_px,
-        str=layout.stride_bytes,
+        str=stride_bytes,
         fmt=layout.format.value,
         org=layout.origin.value,
         cs="rec709" if layout.format is PixelFormat.NV12 else "srgb",
         drop=lost,
+        loc="shm" if slot else "inline",
+        slot=ticket.slot,
+        seq=ticket.sequence,
     )

@@ -12,7 +12,7 @@ import msgspec
 import zmq
 
 from .faults import ProtocolError, TooLarge, UnknownType
-from .messages import MAX_CTL_BYTES, ClientMessage, Credit, FrameHeader, Message, ServerMessage
+from .messages import MAX_CTL_BYTES, MAX_HEADER_BYTES, ClientMessage, Credit, FrameHeader, Message, ServerMessage
 
 MAGIC = b"SSB1"
 
@@ -72,15 +72,16 @@ def id_of(parts: list[bytes]) -> int:
 
 
 class Received(NamedTuple):
-    """One message: its parts, whether it was within bounds, and the sender's CURVE key ("" without CURVE)."""
+    """One message: its parts, whether it was within bounds, the sender's CURVE key ("" without CURVE) and address."""
 
     parts: list[bytes]
     whole: bool
     user: str
+    address: str
 
 
-def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_user: bool = False) -> Received:
-    """One whole message; what is beyond the bounds is not kept.
+def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_peer: bool = False) -> Received:
+    """One whole message; what is beyond the bounds is not kept. ``with_peer`` asks who sent it: without, this machine.
 
     ``MAXMSGSIZE`` of ZeroMQ bounds one part and not their number, so the parts are counted here.
 
@@ -88,7 +89,7 @@ def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_use
         zmq.Again: there is none.
     """
     parts: list[bytes] = []
-    size, whole, user = 0, True, ""
+    size, whole, user, address = 0, True, "", "127.0.0.1"
     while True:
         part = socket.recv(zmq.NOBLOCK, copy=False)
         size += len(part)
@@ -97,13 +98,14 @@ def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_use
             parts.append(part.bytes)
         if not part.more:
             break
-    if with_user:
-        user = str(part.get("User-Id"))
-    return Received(parts, whole, user)
+    if with_peer:
+        user, address = str(part.get("User-Id")), str(part.get("Peer-Address"))
+    return Received(parts, whole, user, address)
 
 
-def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHeader, memoryview] | None:
-    """One frame as (header, pixels without a copy), or None when the message is not one.
+def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHeader, memoryview | None] | None:
+    """One frame as (header, pixels without a copy, or None when they are in shared memory); None when the message is
+    not a frame.
 
     Raises:
         zmq.Again: there is none.
@@ -117,12 +119,12 @@ def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHead
             parts.append(part)
         if not part.more:
             break
-    if not whole or len(parts) != 3:
+    if not whole or len(parts) < 2:
         return None
     try:
-        header = decode(frame_headers, [parts[0].bytes, parts[1].bytes])
+        header = decode(frame_headers, [parts[0].bytes, parts[1].bytes], limit_bytes=MAX_HEADER_BYTES)
     except (ProtocolError, TooLarge):
         return None
-    if len(parts[2]) > max_bytes:
+    if len(parts) != (3 if header.loc == "inline" else 2) or len(parts[-1]) > max_bytes:
         return None
-    return header, parts[2].buffer
+    return header, parts[2].buffer if header.loc == "inline" else None
