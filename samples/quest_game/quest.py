@@ -1,7 +1,7 @@
 """The rules of the quest: a map, a fox, and what happens where. No window, no network.
 
-``Quest.step`` moves the fox and returns what happened as ``Happening``: a story event by name, new facts about the world,
-a line to read. How any of it looks is the business of ``beats.yaml``.
+``Quest.step`` moves the fox and returns what happened as ``Happening``: a story event by name, new facts about the
+world, a line to read. How any of it looks is the business of ``beats.yaml``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAP = """
 ~~~ssssssssssssss~~~
 ~~~~~~~~~~~~~~~~~~~~
 """.strip().splitlines()
-"""``T`` tree, ``f`` forest, ``.`` meadow, ``p`` path, ``s`` sand, ``~`` and ``w`` water, ``^`` rock, ``,`` mountain path,
-``H`` wall, ``h`` hall, ``G`` gate; ``S`` start, ``K`` key, ``O`` owl, ``W`` well."""
+"""``T`` tree, ``f`` forest, ``.`` meadow, ``p`` path, ``s`` sand, ``~`` and ``w`` water, ``^`` rock, ``,`` mountain
+path, ``H`` wall, ``h`` hall, ``G`` gate; ``S`` start, ``K`` key, ``O`` owl, ``W`` well."""
 
 WIDTH, HEIGHT = len(MAP[0]), len(MAP)
 SOLID = set("T~w^HWO")

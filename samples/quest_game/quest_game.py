@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--screenshot", type=Path, help="PNG of the window as it was in the end")
     options = parser.parse_args()
 
-    pygame.init()
+    pygame.display.init()
+    pygame.font.init()
     window = pygame.display.set_mode(SIZE)
     pygame.display.set_caption("The locked gate")
     clock = pygame.time.Clock()

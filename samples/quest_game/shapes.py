@@ -176,8 +176,8 @@ def _peak(fine: pygame.Surface, left: int, top: int, rng: random.Random) -> None
     foot = top + _U - 4
     pygame.draw.polygon(fine, (128, 122, 132), [(left - 8, foot), (middle, tip), (left + _U + 8, foot)])
     pygame.draw.polygon(fine, (106, 100, 114), [(middle, foot), (middle, tip), (left + _U + 8, foot)])
-    snow = [(middle, tip), (middle - 20, tip + 36), (middle - 6, tip + 28), (middle + 6, tip + 40), (middle + 20, tip + 34)]
-    pygame.draw.polygon(fine, (244, 246, 250), snow)
+    snow = [(0, 0), (-20, 36), (-6, 28), (6, 40), (20, 34)]
+    pygame.draw.polygon(fine, (244, 246, 250), [(middle + dx, tip + dy) for dx, dy in snow])
 
 
 def _tree(fine: pygame.Surface, x: int, y: int, rng: random.Random) -> None:
@@ -185,6 +185,9 @@ def _tree(fine: pygame.Surface, x: int, y: int, rng: random.Random) -> None:
     pygame.draw.ellipse(fine, (60, 98, 62), (cx - 46, cy + 22, 92, 34))
     pygame.draw.rect(fine, (110, 76, 52), (cx - 9, cy + 10, 18, 34), border_radius=6)
     for dx, dy, radius, colour in (
-        (0, -2, 46, (52, 104, 62)), (-14, -10, 34, (66, 124, 72)), (10, -20, 26, (88, 148, 84)), (-10, -24, 12, (118, 172, 100)),
-    ):  # fmt: skip
+        (0, -2, 46, (52, 104, 62)),
+        (-14, -10, 34, (66, 124, 72)),
+        (10, -20, 26, (88, 148, 84)),
+        (-10, -24, 12, (118, 172, 100)),
+    ):
         pygame.draw.circle(fine, colour, (cx + dx, cy + dy), radius)

@@ -1,7 +1,7 @@
 """The narrator's vision: story events to a server of beats, the film's newest picture back. Never makes the game wait.
 
-Without a server the game plays on and the last picture stays. When one appears (or comes back), it is told the facts and
-the latest event, and shows where the story is now.
+Without a server the game plays on and the last picture stays. When one appears (or comes back), it is told the facts
+and the latest event, and shows where the story is now.
 """
 
 from __future__ import annotations
