@@ -152,7 +152,32 @@ def gdscript() -> str:
             lines.append(f"const {prefix}_WORDS = [{words}]")
     words = ", ".join(f'"{tag}"' for tag in tags())
     lines += ["", "# The word in t of every message.", f"const TAGS = [{words}]"]
-    return "\n".join([*lines, ""])
+    lines += ["", "# What the server says: fields with their defaults, and for those in REQUIRED a value of the type."]
+    lines += ["# null stands for more than one type."]
+    said = {
+        kind.__struct_config__.tag: schema.type_info(kind).fields  # type: ignore[attr-defined]
+        for union in (m.ServerMessage, m.FrameHeader)
+        for kind in _types_of(union)
+    }
+    lines += ["const SERVER_FIELDS = {"]
+    for tag, fields in said.items():
+        shown = ", ".join(f'"{field.encode_name}": {_sample(field)}' for field in fields)
+        lines.append(f'\t"{tag}": {{{shown}}},')
+    lines += ["}", "const SERVER_REQUIRED = {"]
+    for tag, fields in said.items():
+        needed = ", ".join(f'"{field.encode_name}"' for field in fields if field.required)
+        lines.append(f'\t"{tag}": [{needed}],')
+    return "\n".join([*lines, "}", ""])
+
+
+def _sample(field: schema.Field) -> str:
+    """The default of a field as GDScript, or a value of its type."""
+    if not field.required:
+        return _plain(field)
+    samples = {schema.IntType: "0", schema.FloatType: "0.0", schema.StrType: '""', schema.LiteralType: '""',
+               schema.BoolType: "false", schema.StructType: "{}", schema.DictType: "{}", schema.VarTupleType: "[]",
+               schema.TupleType: "[]"}  # fmt: skip
+    return samples.get(type(field.type), "null")
 
 
 def _pascal(name: str) -> str:
@@ -201,7 +226,7 @@ def _section(kind: type, title: str, helpers: dict[str, type]) -> list[str]:
     return lines
 
 
-def _plain(field: schema.Field) -> Any:
+def _plain(field: schema.Field) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     return msgspec.json.encode(value).decode()
 

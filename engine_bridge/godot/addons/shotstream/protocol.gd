@@ -111,3 +111,34 @@ const ORIGIN_WORDS = ["top_left", "bottom_left"]
 
 # The word in t of every message.
 const TAGS = ["hello", "ping", "bye", "cut", "prompt", "world", "clear", "pin", "unpin", "hold", "resume", "beat", "var", "prepare", "take", "cancel", "checkpoint", "restore", "branch", "undo", "forget", "download", "upload", "query", "subscribe", "unsubscribe", "welcome", "reject", "pong", "ack", "error", "state", "subscribed", "saved", "chunk", "event", "result", "c", "frame"]
+
+# What the server says: fields with their defaults, and for those in REQUIRED a value of the type.
+# null stands for more than one type.
+const SERVER_FIELDS = {
+	"welcome": {"proto": 0, "epoch": 0, "session": 0, "role": "", "caps": [], "limits": {}, "stream": {}, "frm_port": 0, "lease_ms": 0, "c0": 0, "s1": 0, "s2": 0, "resumed": false},
+	"reject": {"code": 0, "text": "", "proto_min": 1, "proto_max": 1},
+	"pong": {"c0": 0, "s1": 0, "s2": 0},
+	"ack": {"id": 0, "cmd": 0},
+	"error": {"id": 0, "code": 0, "text": "", "retry_ms": 0},
+	"state": {"id": 0, "cmd": 0, "state": "", "frame": -1, "lat": {}, "text": ""},
+	"subscribed": {"id": 0, "st": 0, "mode": "", "window": 0, "frame_bytes": 0, "shm": null},
+	"saved": {"id": 0, "name": "", "bytes": 0, "frame": 0, "shot": 0},
+	"chunk": {"id": 0, "offset": 0, "total": 0, "data": null},
+	"event": {"kind": "", "frame": -1, "shot": -1, "count": 0, "name": "", "text": ""},
+	"result": {"id": 0, "status": null, "beats": null, "variables": null, "checkpoints": null},
+	"frame": {"st": 0, "f": 0, "src": 0, "sh": 0, "sf": 0, "bl": 0, "rev": 0, "cmd": 0, "fl": 0, "seed": 0, "pts": 0, "due": 0, "gen": 0, "w": 0, "h": 0, "str": 0, "fmt": "rgb8", "org": "top_left", "cs": "srgb", "drop": 0, "loc": "inline", "slot": 0, "seq": 0},
+}
+const SERVER_REQUIRED = {
+	"welcome": ["proto", "epoch", "session", "role", "caps", "limits", "stream", "frm_port", "lease_ms", "c0", "s1", "s2"],
+	"reject": ["code", "text"],
+	"pong": ["c0", "s1", "s2"],
+	"ack": ["id"],
+	"error": ["id", "code", "text"],
+	"state": ["id", "cmd", "state"],
+	"subscribed": ["id", "st", "mode", "window", "frame_bytes"],
+	"saved": ["id", "name", "bytes", "frame", "shot"],
+	"chunk": ["id", "offset", "total", "data"],
+	"event": ["kind"],
+	"result": ["id"],
+	"frame": ["st", "f", "src", "sh", "sf", "bl", "rev", "cmd", "fl", "seed", "pts", "due", "gen", "w", "h", "str"],
+}

@@ -1,0 +1,379 @@
+"""The GDScript client in headless Godot 3, against the real server and against one that means harm."""
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import shotstream as ss
+from shotstream.bridge.faults import Code
+from shotstream.bridge.messages import Flag
+from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
+from shotstream.bridge.sessions import can_pack
+from shotstream.testing import draw_chart
+from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, GodotClient, run_script
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests/golden/bridge"
+
+
+@pytest.fixture
+def godot(tmp_path, ends):
+    """Starts Godot clients: ``godot(client={...}, link={...})`` sets properties; none may end with a script error."""
+
+    def start(**settings):
+        client = GodotClient(tmp_path, **settings)
+
+        def stop():
+            code, errors = client.close()
+            assert code == 0 and not errors, errors
+
+        ends.callback(stop)
+        return client
+
+    return start
+
+
+def told_lines(out):
+    return [json.loads(line[2:]) for line in out.splitlines() if line.startswith("> ")]
+
+
+# --- bytes -------------------------------------------------------------------------------------------------------
+
+
+def plain(value):
+    """As ``golden.gd`` tells values."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return {"int": str(value)}
+    if isinstance(value, float):
+        return {"float": struct.pack("<d", value).hex()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return {"map": {key: plain(item) for key, item in value.items()}}
+
+
+def golden_messages():
+    """Name to content; JSON has no bytes, so those are base64 there."""
+    found = {}
+    for name, message in json.loads((GOLDEN / "messages.json").read_text()).items():
+        value = plain(message)
+        if "data" in message:
+            value["map"]["data"] = {"bytes": base64.b64decode(message["data"]).hex()}
+        found[name] = value
+    return found
+
+
+BROKEN = {
+    "": "ends too early",
+    "81": "a map",
+    "81a174": "ends too early",
+    "df7fffffff": "a map",
+    "ddffffffff": "an array",
+    "dbffffffffaa": "ends too early",
+    "c6ffffffff": "ends too early",
+    "91" * 40: "depth",
+    "82a17401a17402": "comes twice",
+    "810102": "no text",
+    "cb7ff8000000000000": "not finite",
+    "cb7ff0000000000000": "not finite",
+    "cfffffffffffffffff": "above 2^63",
+    "c1": "not used",
+    "d40000": "not used",
+    "c0c0": "after the end",
+    "cd01": "ends too early",
+}
+
+
+def test_recorded_messages_read_and_write_the_same_in_gdscript(tmp_path):
+    code, out, err = run_script(SCRIPTS / "golden.gd", tmp_path, GOLDEN=str(GOLDEN), BROKEN=json.dumps(list(BROKEN)))
+    assert code == 0 and "SCRIPT ERROR" not in err, err
+    lines = told_lines(out)
+    expected = golden_messages()
+    read = {line["name"]: line for line in lines if "name" in line}
+    assert read.keys() == expected.keys()
+    for name, line in read.items():
+        assert line["error"] == "" and line["value"] == expected[name], name
+        assert line["again"] == (GOLDEN / f"{name}.bin").read_bytes().hex(), name
+    from_server = [name for name, line in read.items() if line["message"] is not None]
+    assert {"welcome", "reject", "pong", "ack", "error", "state", "subscribed", "saved", "chunk", "event", "result",
+            "frame"} <= set(from_server)  # fmt: skip
+    for name in from_server:
+        assert expected[name]["map"].items() <= read[name]["message"]["map"].items(), name
+    assert read["ack"]["message"]["map"].keys() == {"t", "id", "cmd"}
+    assert read["event"]["message"]["map"]["shot"] == {"int": "-1"}  # a default that was left out
+
+    for line in lines:
+        if "broken" in line:
+            assert BROKEN[line["broken"]] in line["error"], line
+    assert sum("broken" in line for line in lines) == len(BROKEN)
+
+    # what the client's methods ask for is what the recorded requests ask for, but for the order of the keys
+    recorded = [value["map"] for value in expected.values() if "ttl" in value["map"]]
+    asked = [line["request"]["map"] for line in lines if "request" in line]
+    assert len(asked) == 20
+    for request in asked:
+        same_type = [one for one in recorded if one["t"] == request["t"]]
+        assert without_defaults(request) in [without_defaults(one) for one in same_type], request
+
+
+def without_defaults(request):
+    """A field with its default may be left out."""
+    return {
+        key: value for key, value in request.items() if (key, value) not in [("when", "block"), ("params", {"map": {}})]
+    }
+
+
+# --- the real server ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("format", "origin"), [("rgb8", "top_left"), ("rgba8", "top_left"), ("bgra8", "bottom_left")])
+def test_frames_are_those_of_the_film_bit_for_bit(serve, godot, format, origin):
+    if format != "rgb8" and not can_pack():
+        pytest.skip("the compiled module is not built, so the server offers rgb8 only")
+    server = serve(clock="demand")
+    client = godot(client={"mode": "lossless", "format": format, "origin": origin})
+    client.event("connected")
+    assert client.call("is_up") and client.call("stream_info")["w"] == 160
+    number = client.call("cut", "a fox", 48, 5)
+    frames = client.wait_frames(48)
+    layout = PixelLayout(width_px=160, height_px=96, format=PixelFormat(format), origin=Origin(origin))
+    for index, frame in enumerate(frames):
+        chart = draw_chart(server.film.spec, shot=0, block=int(frame["block"]), frame=index, caption="a fox", seed=5)
+        assert frame["data"] == hashlib.sha256(layout.pack(chart).tobytes()).hexdigest()
+    assert [frame["id"] for frame in frames] == list(range(48)) == [frame["shot_frame"] for frame in frames]
+    assert int(frames[0]["flags"]) & Flag.SHOT_START and frames[0]["seed"] == 5 and not frames[1]["flags"]
+    assert frames[16]["time_ns"] == 1e9 and frames[0]["dropped"] == 0
+    assert client.event("answered", id=number)["answer"]["cmd"] == frames[0]["command"] == 1
+    for state in ("queued", "started", "generated", "on_air", "presented"):
+        told = client.event("command_state", id=number, state=state)
+    assert told["frame"] == 0 and list(told["lat"].values()) == sorted(told["lat"].values())
+    assert client.event("shot_started") == {"kind": "shot_started", "shot": 0, "frame": 0}
+
+
+def test_a_refused_request_is_told_and_harms_nothing(serve, godot):
+    serve(clock="demand")
+    client = godot(link={"role": "viewer"})
+    client.event("connected")
+    number = client.call("cut", "a fox")
+    assert "director" in client.event("error", id=number, code=int(Code.DENIED))["text"]
+    long = client.call("request", "query", {"what": ["x" * 70000]})
+    assert "shorten" in client.event("error", id=long, code=int(Code.TOO_LARGE))["text"]
+    asked = client.call("query", ["status"])
+    assert client.event("answered", id=asked)["answer"]["status"]["shot"] == -1
+
+
+def test_a_wrong_token_is_refused_with_the_reason(serve, godot):
+    server = serve()
+    client = godot(link={"endpoint": server.ctl, "token": "ab" * 32})
+    assert "connection file" in client.event("error", code=int(Code.AUTH))["text"]
+    number = client.call("cut", "a fox")
+    assert client.event("error", id=number, code=int(Code.CONNECT))
+    assert not client.call("is_up")
+
+
+def test_another_machine_and_an_open_folder_are_refused(serve, godot, runtime):
+    serve()
+    away = godot(link={"endpoint": "tcp://192.0.2.1:5570"})
+    assert "another machine" in away.event("error", code=int(Code.CONNECT))["text"]
+    runtime.chmod(0o755)
+    client = godot()
+    assert "entered by others" in client.event("error", code=int(Code.CONNECT))["text"]
+    runtime.chmod(0o700)
+    client.event("connected")
+
+
+def test_latest_skips_frames_and_counts_them(serve, godot):
+    serve(clock="realtime")
+    client = godot(client={"mode": "latest"})
+    client.event("connected")
+    client.call("cut", "a fox")
+    frames = client.wait_frames(8)
+    for before, after in itertools.pairwise(frames):
+        assert after["id"] == before["id"] + 1 + after["dropped"]
+
+
+# --- outages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server_process(runtime, ends):
+    """Starts ``shotstream serve`` as a process that can be killed; gives it once it can be connected to."""
+
+    def start():
+        (runtime / "default.json").unlink(missing_ok=True)
+        path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart", "--clock", "demand"],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        ends.callback(process.wait)
+        ends.callback(process.kill)
+        end = time.monotonic() + PATIENCE_S
+        while not (runtime / "default.json").exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.02)
+        return process
+
+    return start
+
+
+def test_a_killed_server_comes_back_without_old_commands(server_process, godot, connect):
+    server = server_process()
+    client = godot(client={"mode": "lossless"})
+    client.event("connected")
+    client.call("cut", "a fox", 20, 1)
+    before = client.wait_frames(20)
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    client.event("disconnected")
+    stale = client.call("cut", "an old bear")
+    server_process()
+    client.event("connected")
+    code = client.event("error", id=stale)["code"]
+    assert code in (Code.STALE, Code.TIMEOUT)
+    asked = client.call("query", ["status"])
+    assert client.event("answered", id=asked)["answer"]["status"]["shot"] == -1  # the bear never came
+    client.call("cut", "an owl", 20, 1)
+    after = client.wait_frames(20)
+    ids = [frame["id"] for frame in before + after]
+    assert ids == list(range(40)) and [frame["index"] for frame in after] == list(range(20))
+    assert [int(frame["flags"]) & Flag.DISCONTINUITY for frame in after[:2]] == [Flag.DISCONTINUITY, 0]
+    assert client.event("shot_started", shot=0, frame=0) and client.event("shot_started", shot=0, frame=20)
+
+
+def test_a_server_that_hangs_is_noticed_and_goes_on(server_process, godot):
+    server = server_process()
+    client = godot(client={"mode": "lossless"})
+    client.event("connected")
+    server.send_signal(signal.SIGSTOP)
+    try:
+        late = client.call("cut", "a fox")
+        client.event("disconnected")
+        assert client.event("error", id=late)["code"] == Code.TIMEOUT
+    finally:
+        server.send_signal(signal.SIGCONT)
+    client.event("connected")
+    client.call("cut", "an owl", 9)
+    assert [frame["shot_frame"] for frame in client.wait_frames(9)] == list(range(9))
+
+
+def test_a_game_that_stood_still_longer_than_its_lease_is_let_in_again(serve, godot):
+    serve(clock="demand", lease_ms=300)
+    client = godot(client={"mode": "lossless"})
+    client.event("connected")
+    client.call("cut", "a fox", 48, 1)
+    client.wait_frames(10)
+    client.process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than the heartbeat of ZeroMQ, too
+    client.process.send_signal(signal.SIGCONT)
+    ids = [frame["id"] for frame in client.wait_frames(20)]
+    assert ids == sorted(set(ids))
+
+
+# --- a server that means harm ------------------------------------------------------------------------------------
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(48)
+READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
+
+
+def part(data, *, more=False, size=None):
+    size = len(data) if size is None else size
+    return struct.pack(">BQ", 2 | more, size) + data
+
+
+def message(header):
+    return part(b"SSB1", more=True) + part(header)
+
+
+ATTACKS = {
+    "nothing": b"",
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n" * 40,
+    "old greeting": b"\xff" + bytes(8) + b"\x7f\x01" + bytes(64),
+    "curve": GREETING[:12] + b"CURVE" + bytes(47),
+    "huge part": GREETING + READY + struct.pack(">BQ", 2, 2**62),
+    "negative part": GREETING + READY + struct.pack(">BQ", 2, 2**64 - 1),
+    "part before ready": GREETING + message(b"\x80"),
+    "unknown flags": GREETING + READY + b"\xf8\x01x",
+    "endless parts": GREETING + READY + part(b"x", more=True) * 200_000,
+    "long command": GREETING + struct.pack(">BQ", 6, 2**40),
+    "empty command": GREETING + b"\x04\x00",
+    "command name beyond its end": GREETING + b"\x04\x02\xffR",
+    "no msgpack": GREETING + READY + message(b"\xc1" * 60000) * 100,
+    "deep": GREETING + READY + message(b"\x91" * 60000) * 50,
+    "wide": GREETING + READY + message(b"\xdd\xff\xff\xff\xff" + b"\xc0" * 60000) * 50,
+    "empty welcome": GREETING + READY + message(b"\x81\xa1t\xa7welcome"),
+    "text that is no utf-8": GREETING + READY + message(b"\x81\xa1t\xa4\xff\xfe\xfd\xfc") * 20,
+}
+
+
+class Hostile:
+    """Answers every connection with the same bytes, as often as the client comes."""
+
+    def __init__(self, attack):
+        self._attack = attack
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self._door.getsockname()[1]}"
+        self.visits = 0
+        self._open = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                visitor, _ = self._door.accept()
+                self.visits += 1
+                self._open.append(visitor)
+                visitor.settimeout(PATIENCE_S)
+                with contextlib.suppress(OSError):
+                    visitor.sendall(self._attack)
+
+    def close(self):
+        for visitor in self._open:
+            visitor.close()
+        self._door.close()
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_a_hostile_server_neither_hangs_the_client_nor_fills_its_memory(godot, ends, attack):
+    server = ends.enter_context(contextlib.closing(Hostile(attack)))
+    client = godot(link={"endpoint": server.endpoint})
+    before = client.resident_bytes()
+    client.event("error", id=0)
+    client.wait(lambda: server.visits >= 2, "second attempt")
+    assert client.call("is_up") is False  # it still answers
+    assert client.resident_bytes() - before < 64 * 2**20
+
+
+# --- samples -----------------------------------------------------------------------------------------------------
+
+
+def test_hello_film_shows_the_same_film_as_python(serve, connect, tmp_path):
+    serve(clock="demand")
+    code, out, err = run_script(ROOT / "samples/hello_film/hello_film.gd", tmp_path)
+    assert code == 0, out + err
+    shown = [line for line in out.splitlines() if line.startswith(("shot ", "48 "))]
+    film = ss.open("test-chart")
+    ends_at = 0
+    film.cut("wide shot: a red fox walks through a snowy forest", frames=48, seed=7)
+    for frame in film.frames(count=48):
+        ends_at = zlib.crc32(np.ascontiguousarray(frame.image).tobytes(), ends_at)
+    assert shown == ["shot 0 at frame 0", f"48 frames 160x96 crc32 {ends_at:08x}"]
