@@ -36,3 +36,11 @@ def serve(ends):
 @pytest.fixture
 def connect(ends):
     return lambda *args, **options: ends.enter_context(ss.connect(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def c_library(tmp_path_factory):
+    """The C library, built once; tests that use it carry ``needs_library``."""
+    from . import c_library as build
+
+    return build.load(build.build(tmp_path_factory.mktemp("c_library"), "-DSHOTSTREAM_BRIDGE_TESTS=OFF"))
