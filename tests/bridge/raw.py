@@ -13,10 +13,14 @@ from tests.bridge.waiting import PATIENCE_S
 class RawPeer:
     """A DEALER on the server's ``ctl``; ``say`` parts or messages, ``hear`` the next answer or None."""
 
-    def __init__(self, endpoint, token=""):
+    def __init__(self, endpoint, token="", keys=None):
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.linger = 0
+        if keys is not None:
+            self.socket.setsockopt_string(zmq.CURVE_SERVERKEY, keys.server)
+            self.socket.setsockopt_string(zmq.CURVE_PUBLICKEY, keys.public)
+            self.socket.setsockopt_string(zmq.CURVE_SECRETKEY, keys.secret)
         self.socket.connect(endpoint)
         self._token = token
 

@@ -7,6 +7,7 @@ connect with CURVE keys, and only those in the allow-list of the server.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import os
@@ -174,17 +175,27 @@ def read_connection(path: Path) -> ConnectionFile:
     """Read a connection file.
 
     Raises:
-        BridgeError: there is none, or it is damaged.
+        BridgeError: there is none, it is damaged, or somebody else may have written or read it.
     """
     try:
-        with open(path, "rb") as file:
+        # Not through a link, and without waiting for the other end of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb") as file:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise BridgeError(f"{path} is no file; expected a connection file that 'shotstream serve' wrote")
+            if os.name == "posix" and (info.st_uid != os.getuid() or stat.S_IMODE(info.st_mode) & 0o077):
+                raise BridgeError(
+                    f"{path} is not to be trusted (owner {info.st_uid}, mode {stat.S_IMODE(info.st_mode):o}); "
+                    "expected your own with mode 600; remove it and restart the server"
+                )
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise BridgeError(f"{path} is larger than {MAX_FILE_BYTES} bytes; expected a connection file")
         return msgspec.json.decode(data, type=ConnectionFile)
     except FileNotFoundError:
         raise BridgeError(f"no server has written {path}; start one with 'shotstream serve'") from None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise BridgeError(f"{path} is not a readable connection file ({error}); restart the server") from None
 
 
@@ -254,17 +265,18 @@ class AllowList:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def role(self, public: str) -> Role | None:
-        """The strongest role of a key, or None."""
-        found: Role | None = None
+    def roles(self) -> dict[str, Role]:
+        """The strongest role of each key, the key as Z85 text."""
+        found: dict[str, Role] = {}
         for role in ROLES:
             for path in sorted((self._folder / role).glob("*.key"))[:1000]:
-                try:
-                    if hmac.compare_digest(_load(path)[0].encode(), public.encode()):
-                        found = role
-                except ConfigError:
-                    continue  # a broken file lets nobody in
+                with contextlib.suppress(ConfigError):  # a broken file lets nobody in
+                    found[_load(path)[0]] = role
         return found
+
+    def role(self, public: str) -> Role | None:
+        """The strongest role of a key, or None."""
+        return self.roles().get(public)
 
     def callback(self, domain: str, key: bytes) -> bool:
         """For pyzmq's authenticator: ``key`` is Z85 text."""

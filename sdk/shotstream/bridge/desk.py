@@ -22,7 +22,7 @@ from ..story.limits import MAX_PROMPT_CHARS
 from . import auth, wire
 from .clock import steady_ns
 from .config import ServerConfig
-from .faults import Code, Fault
+from .faults import BadField, Code, Fault, UnknownType
 from .follower import Follower
 from .messages import (
     CAPABILITIES,
@@ -119,17 +119,23 @@ class Desk:
         """A message came on ``ctl``."""
         arrived_ns = steady_ns()
         peer, parts = message.parts[0], message.parts[1:]
-        if self.strikes.banned(peer):
+        if self.strikes.banned(message.sender):
             return
         if not message.whole:
-            self._strike(peer, 0, Code.TOO_LARGE, f"a message of too many parts or over {MAX_CTL_BYTES} bytes")
+            self.strikes.add(message.sender)
+            text = f"a message of too many parts or over {MAX_CTL_BYTES} bytes"
+            self._send(peer, Error(id=0, code=Code.TOO_LARGE, text=text))
             return
+        session = self._clients.of_peer(peer)
         try:
             request = wire.decode(wire.client_messages, parts)
         except Fault as error:
-            self._strike(peer, wire.id_of(parts), error.code, str(error))
+            # A client that is in may be newer than we are, or hand on what somebody typed: that is no attack, while it
+            # keeps to its rate.
+            if not isinstance(error, (BadField, UnknownType)) or session is None or session.bucket.take():
+                self.strikes.add(message.sender)
+            self._send(peer, Error(id=wire.id_of(parts), code=error.code, text=str(error)))
             return
-        session = self._clients.of_peer(peer)
         if session is not None:
             session.heard_ns = arrived_ns
         if isinstance(request, Hello):
@@ -146,15 +152,23 @@ class Desk:
         else:
             self._on_request(_Asked(session=session, request=request, arrived_ns=arrived_ns))
 
-    def _strike(self, peer: bytes, request: int, code: int, text: str) -> None:
-        self.strikes.add(peer)
-        self._send(peer, Error(id=request, code=code, text=text))
+    def revoke(self) -> None:
+        """Turn out the clients whose key has been taken off the list, or moved to a lesser role."""
+        if self._allow is None:
+            return
+        roles = self._allow.roles()
+        for session in self._clients:
+            granted = roles.get(session.user)
+            if granted is None or not auth.allows(granted, session.role):
+                log.warning("the key of client %r was revoked", session.client)
+                self._send(session.peer, Reject(code=Code.AUTH, text="this key was taken off the allow-list"))
+                self._clients.forget(session)
 
     # --- hello ---------------------------------------------------------------------------------------------------
 
     def _on_hello(self, message: wire.Received, hello: Hello, arrived_ns: int) -> None:
         peer, user = message.parts[0], message.user
-        refusal = self._refusal(user, hello)
+        refusal = self._refusal(peer, user, hello)
         if refusal is not None:
             code, text = refusal
             self._send(peer, Reject(code=code, text=text))
@@ -173,13 +187,16 @@ class Desk:
                 heard_ns=arrived_ns,
                 bucket=TokenBucket(rate_hz=config.rate_hz, burst=config.burst),
             )
+        before = self._clients.of_peer(peer)
+        if before is not None and before is not session:  # a peer that begins anew needs no second place
+            self._clients.forget(before)
         session.end_stream()
         session.role, session.heard_ns, session.on_disconnect = hello.role, arrived_ns, hello.on_disconnect
-        session.is_local = auth.is_loopback(message.address)
+        session.is_local, session.events = auth.is_loopback(message.address), hello.events
         self._clients.add(session, peer)
         self._send(peer, self._welcome(session, hello, arrived_ns, resumed))
 
-    def _refusal(self, user: str, hello: Hello) -> tuple[Code, str] | None:
+    def _refusal(self, peer: bytes, user: str, hello: Hello) -> tuple[Code, str] | None:
         if hello.proto_min > PROTO_MAX or hello.proto_max < PROTO_MIN:
             return Code.VERSION, (
                 f"the client speaks protocol {hello.proto_min}..{hello.proto_max}, this server "
@@ -190,7 +207,7 @@ class Desk:
             return Code.AUTH, "the token is not one of this server's; read its connection file again"
         if not auth.allows(granted, hello.role):
             return Code.DENIED, f"role {hello.role!r} was asked for and {granted!r} is granted; ask for less"
-        known = hello.resume in self._clients.by_id
+        known = hello.resume in self._clients.by_id or self._clients.of_peer(peer) is not None
         if len(self._clients.by_id) >= self._config.max_clients and not known:
             return Code.BUSY, f"all {self._config.max_clients} places are taken; try again later"
         return None

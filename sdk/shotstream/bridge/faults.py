@@ -76,6 +76,10 @@ class ProtocolError(Fault):
     code = Code.PROTOCOL
 
 
+class BadField(ProtocolError):
+    """A message can be read, and a field of it is not what it should be."""
+
+
 class UnknownType(ProtocolError):
     """A message of a type that this side does not know."""
 

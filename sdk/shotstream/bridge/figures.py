@@ -14,7 +14,14 @@ from .sessions import Clients, Session
 
 
 def status(
-    film: Film, *, program: Program[Picture], clients: Clients, follower: Follower, newest: int, began_ns: int
+    film: Film,
+    *,
+    program: Program[Picture],
+    clients: Clients,
+    follower: Follower,
+    newest: int,
+    rejected: int,
+    began_ns: int,
 ) -> Status:
     """Everything at this moment. ``newest`` is the number of the latest frame on air, -1 before the first."""
     stats = film.stats()
@@ -36,6 +43,7 @@ def status(
         block_ms=round(work_ms / len(recent), 3) if recent else None,
         headroom=round(1 - work_ms / film_ms, 4) if film_ms else None,
         cut_to_air_ms=round(statistics.median(waits), 3) if waits else None,
+        rejected=rejected,
     )
 
 

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from ..errors import BridgeError, ClosedError
+from ..errors import BridgeError, ClosedError, ScriptError
 from . import wire
 from .auth import Keys, is_loopback
 from .clock import Offset, steady_ns
-from .faults import AuthError, Busy, Code, ConnectionLost, Fault, StaleCommand, Timeout, error_from_code
+from .faults import AuthError, Busy, Code, ConnectionLost, Fault, ProtocolError, StaleCommand, Timeout, error_from_code
 from .messages import (
     CAPABILITIES,
     MAX_CTL_BYTES,
@@ -158,8 +158,13 @@ class Link:
             self._num_requests = self._num_requests % (2**32 - 1) + 1
             always: dict[str, Any] = {"id": self._num_requests, "ep": self._last.epoch, "ttl": ttl_ms}
             request = kind(**fields, **always, ts=self.server_ns())
-            if len(wire.encode(request)[1]) > MAX_CTL_BYTES:
+            parts = wire.encode(request)
+            if len(parts[1]) > MAX_CTL_BYTES:
                 raise error_from_code(Code.TOO_LARGE, f"the request is over {MAX_CTL_BYTES} bytes; shorten its text")
+            try:
+                wire.decode(wire.client_messages, parts)
+            except ProtocolError as error:  # the server would say the same, later and to somebody who waits
+                raise ScriptError(f"{kind.__name__.removesuffix('Request').lower()}: {error}") from None
             pending = _Pending(
                 request=request, answer=Future(), expires_ns=steady_ns() + ttl_ms * 1_000_000 + ANSWER_GRACE_NS
             )

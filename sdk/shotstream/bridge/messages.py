@@ -11,6 +11,7 @@ steady clock, unless the name says otherwise.
 from __future__ import annotations
 
 import enum
+import sys
 from typing import Annotated, Literal, Union
 
 import msgspec
@@ -41,7 +42,9 @@ Name = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=4096)]
 Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """A name that is safe in a path and in a log: letters, digits, ``_`` and ``-``."""
-Scalar = Union[bool, int, float, Annotated[str, Meta(max_length=1024)]]  # noqa: UP007
+Real = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+"""A number that is one: neither infinite nor NaN."""
+Scalar = Union[bool, I64, Real, Annotated[str, Meta(max_length=1024)]]  # noqa: UP007
 """Value of a beat's parameter or of a variable of the story."""
 Window = Annotated[int, Meta(ge=1, le=MAX_WINDOW)]
 Role = Literal["viewer", "trigger", "director", "operator"]
@@ -463,7 +466,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The server's figures.
 
     ``fps`` is what went on air over the last seconds. ``headroom`` is the share of the film's time that the engine had
-    to spare in its latest blocks; below 0 it cannot keep up.
+    to spare in its latest blocks; below 0 it cannot keep up. ``rejected`` counts messages that could not be read, and
+    all from peers that are not listened to because of such messages.
     """
 
     bundle: str
@@ -479,6 +483,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     block_ms: float | None = None
     headroom: float | None = None
     cut_to_air_ms: float | None = None
+    rejected: U63 = 0
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

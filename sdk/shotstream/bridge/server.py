@@ -54,6 +54,7 @@ __all__ = ["Server", "ServerConfig"]
 log = logging.getLogger("shotstream.bridge")
 
 ZAP_DOMAIN = "shotstream"
+_REVOKE_EVERY_NS = 2_000_000_000
 
 
 class Server:
@@ -79,7 +80,7 @@ class Server:
         self._num_released = self._timeline = 0
         self._next_index: int | None = None
         self._events: deque[Event] = deque()
-        self._asked = 0
+        self._asked = self._revoke_at_ns = 0
         self._closing = threading.Event()
         self._allow = auth.AllowList(self.config.allow) if self.config.allow else None
         self._follower = Follower()
@@ -183,6 +184,7 @@ class Server:
             clients=self.clients,
             follower=self._follower,
             newest=self._streams.newest,
+            rejected=self._desk.strikes.num_rejected,
             began_ns=self._began_ns,
         )
 
@@ -321,17 +323,17 @@ class Server:
                 self._send(session.peer, event)
 
     def _on_frm(self, message: wire.Received) -> None:
-        peer = message.parts[0]
-        if self._desk.strikes.banned(peer):
+        peer, strikes = message.parts[0], self._desk.strikes
+        if strikes.banned(message.sender):
             return
         try:
             credit: Credit = wire.decode(wire.credits, message.parts[1:], limit_bytes=MAX_CREDIT_BYTES)
         except Fault:
-            self._desk.strikes.add(peer)
+            strikes.add(message.sender)
             return
         session = self.clients.by_id.get(credit.s)
         if session is None or session.user != message.user:
-            self._desk.strikes.add(peer)
+            strikes.add(message.sender)
             return
         now_ns = session.heard_ns = steady_ns()
         if credit.rel >= 0:
@@ -364,6 +366,9 @@ class Server:
                 self._send(session.peer, state)
 
     def _expire(self) -> None:
+        if steady_ns() >= self._revoke_at_ns:
+            self._revoke_at_ns = steady_ns() + _REVOKE_EVERY_NS
+            self._desk.revoke()
         for session in self.clients.silent_since(steady_ns() - self.config.lease_ms * 1_000_000):
             log.info("client %r was silent for %d ms and is forgotten", session.client, self.config.lease_ms)
             self.clients.forget(session)

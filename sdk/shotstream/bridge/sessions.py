@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from .delivery import Outbox
 from .messages import MAX_WINDOW, Message, OnDisconnect, Role
 from .packing import Picture
 from .pixels import PixelLayout
+
+log = logging.getLogger("shotstream.bridge")
 
 _KEPT_ANSWERS = 256
 _KEPT_PEERS = 1024
@@ -144,24 +147,29 @@ class Strikes:
         self._limit, self._within_ns, self._ban_ns, self._now = limit, within_s * 1e9, ban_s * 1e9, now
         self._strikes: OrderedDict[bytes, deque[int]] = OrderedDict()
         self._banned_until: OrderedDict[bytes, float] = OrderedDict()
+        self.num_rejected = 0
+        """Messages that could not be read or were not listened to."""
 
     def banned(self, peer: bytes) -> bool:
-        """Do not listen to ``peer``."""
+        """A message from ``peer`` is not to be listened to."""
         until = self._banned_until.get(peer)
         if until is not None and self._now() >= until:
             del self._banned_until[peer]
             return False
+        self.num_rejected += until is not None
         return until is not None
 
     def add(self, peer: bytes) -> None:
         """``peer`` sent something that cannot be read."""
         now = self._now()
+        self.num_rejected += 1
         times = self._strikes.setdefault(peer, deque(maxlen=self._limit))
         self._strikes.move_to_end(peer)
         times.append(now)
         if len(times) == self._limit and now - times[0] <= self._within_ns:
             self._banned_until[peer] = now + self._ban_ns
             del self._strikes[peer]
+            log.warning("peer %s sent too much that cannot be read and is not listened to for a while", peer[:64].hex())
         for table in (self._strikes, self._banned_until):
             while len(table) > _KEPT_PEERS:
                 table.popitem(last=False)

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import zmq
 
-from .faults import ProtocolError, TooLarge, UnknownType
+from .faults import BadField, ProtocolError, TooLarge, UnknownType
 from .messages import MAX_CTL_BYTES, MAX_HEADER_BYTES, ClientMessage, Credit, FrameHeader, Message, ServerMessage
 
 MAGIC = b"SSB1"
+MAX_KEYS = 256
+"""Most keys of a map in a header, known or not."""
 
 M = TypeVar("M")
 
@@ -33,6 +35,8 @@ class _Envelope(msgspec.Struct):
 
 
 _envelopes = msgspec.msgpack.Decoder(_Envelope)
+_MAP_TYPES = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+_maps = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 
 
 def encode(message: Message) -> list[bytes]:
@@ -44,7 +48,8 @@ def decode(decoder: msgspec.msgpack.Decoder[M], parts: list[bytes], *, limit_byt
     """The message in ``parts`` (magic and header).
 
     Raises:
-        ProtocolError: wrong magic, number of parts, msgpack or fields. UnknownType: of a type not known here.
+        ProtocolError: wrong magic, number of parts, or msgpack. Its subclasses BadField and UnknownType: it can be read
+            but not done.
         TooLarge: the header is longer than ``limit_bytes``.
     """
     if len(parts) != 2:
@@ -55,11 +60,37 @@ def decode(decoder: msgspec.msgpack.Decoder[M], parts: list[bytes], *, limit_byt
     if len(header) > limit_bytes:
         raise TooLarge(f"a header of {len(header)} bytes; at most {limit_bytes} are taken")
     try:
-        return decoder.decode(header)
+        message = decoder.decode(header)
+        _check_keys(header)
+        return message
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError) as error:
         shown = str(error)[:200]
-        kind = UnknownType if shown.startswith("Invalid value") and shown.endswith("`$.t`") else ProtocolError
+        kind = BadField if isinstance(error, msgspec.ValidationError) else ProtocolError
+        if shown.startswith("Invalid value") and shown.endswith("`$.t`"):
+            kind = UnknownType
         raise kind(f"the header cannot be read: {shown}") from None
+
+
+def _check_keys(data: bytes, *, levels: int = 2) -> None:
+    """Refuse a msgpack map with too many keys, or with one twice, of which another reader may take the other.
+
+    No message has maps below two levels; those in fields that are not known here are left to whoever knows them.
+    """
+    first = data[0]
+    num_keys = first & 0x0F if first < 0x90 else int.from_bytes(data[1:3] if first == 0xDE else data[1:5], "big")
+    if num_keys > MAX_KEYS:
+        raise ProtocolError(f"a map of {num_keys} keys; at most {MAX_KEYS} are taken")
+    try:
+        found = _maps.decode(data)
+    except msgspec.ValidationError:  # keys that are no text, in a field that is not known here
+        return
+    if len(found) != num_keys:
+        raise ProtocolError("the header has a key twice; send each once")
+    if levels > 1:
+        for value in found.values():
+            inner = bytes(value)
+            if inner[0] in _MAP_TYPES:
+                _check_keys(inner, levels=levels - 1)
 
 
 def id_of(parts: list[bytes]) -> int:
@@ -78,6 +109,11 @@ class Received(NamedTuple):
     whole: bool
     user: str
     address: str
+
+    @property
+    def sender(self) -> bytes:
+        """Whose fault it is if it cannot be read: the key's owner, or without keys the connection."""
+        return self.user.encode() or self.parts[0]
 
 
 def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_peer: bool = False) -> Received:

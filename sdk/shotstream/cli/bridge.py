@@ -82,7 +82,7 @@ def table(status: Status, client: Client) -> Table:
         f"{status.bundle} on {status.device}: frame {status.frame}, shot {status.shot}{held}\n"
         f"{status.fps:.1f} of {status.rate:g} frames/s, {status.late} late, block {figure(status.block_ms, 'ms')}, "
         f"headroom {figure(headroom, '%')}, cut to air {figure(status.cut_to_air_ms, 'ms')}, "
-        f"round trip {client.rtt_ms:.1f} ms"
+        f"round trip {client.rtt_ms:.1f} ms, {status.rejected} rejected"
     )
     made = Table("client", "role", "mode", "sent", "dropped", "waiting", "age", title=title)
     for one in status.viewers:
