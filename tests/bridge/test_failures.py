@@ -305,12 +305,19 @@ def test_after_a_suspend_the_programme_goes_on_at_its_rate():
     clock = {"ns": 0}
     out = []
 
-    def release(frame, due_ns):
+    def release(frame, packed, due_ns):
         out.append((frame.index, due_ns))
         clock["ns"] = due_ns + (3600 * 10**9 if len(out) == 5 else 1000)
 
     film = ss.open("test-chart", engine=FakeEngine(ss.VideoSpec(width_px=64, height_px=64, fps=1000)))
-    program = Program(film, clock="realtime", release=release, failed=pytest.fail, now=lambda: clock["ns"])
+    program = Program(
+        film,
+        clock="realtime",
+        pack=lambda frame, due_ns: None,
+        release=release,
+        failed=pytest.fail,
+        now=lambda: clock["ns"],
+    )
     film.cut("a fox")
     program.start()
     try:
