@@ -46,15 +46,16 @@ namespace Shotstream
             IntPtr client;
             using (var texts = new Texts())
             {
-                config.ServerName = texts.Add(options.ServerName);
+                var elsewhere = !string.IsNullOrEmpty(options.Endpoint) || !string.IsNullOrEmpty(options.ConnectionFile);
+                config.ServerName = texts.Add(elsewhere ? null : options.ServerName);
                 config.ConnectionFile = texts.Add(options.ConnectionFile);
                 config.CtlEndpoint = texts.Add(options.Endpoint);
                 config.Token = texts.Add(options.Token);
                 config.CurveServerKey = texts.Add(options.ServerKey);
                 config.CurvePublicKey = texts.Add(options.PublicKey);
                 config.CurveSecretKey = texts.Add(options.SecretKey);
-                config.ClientName = texts.Add(options.ClientName);
-                config.Engine = texts.Add(options.Engine);
+                config.ClientName = texts.Add(Short(options.ClientName));
+                config.Engine = texts.Add(Short(options.Engine));
                 config.Role = (uint)options.Role;
                 config.PixelFormat = (uint)options.Format;
                 config.Origin = (uint)options.Origin;
@@ -441,6 +442,12 @@ namespace Shotstream
         {
             return code == (int)ErrorCode.Auth || code == (int)ErrorCode.Version || code == (int)ErrorCode.Denied ||
                    code == (int)ErrorCode.Invalid;
+        }
+
+        /// <summary>As many characters as the protocol takes.</summary>
+        private static string Short(string name)
+        {
+            return name == null || name.Length <= 64 ? name : name.Substring(0, char.IsHighSurrogate(name[63]) ? 63 : 64);
         }
 
         private static string ResultName(int result)

@@ -1,0 +1,8 @@
+#pragma once
+#include "CoreMinimal.h"
+class UGameInstanceSubsystem : public UObject
+{
+public:
+	virtual ~UGameInstanceSubsystem() = default;
+	virtual void Deinitialize() {}
+};
