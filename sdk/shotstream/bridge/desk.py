@@ -161,8 +161,8 @@ class Desk:
             granted = roles.get(session.user)
             if granted is None or not auth.allows(granted, session.role):
                 log.warning("the key of client %r was revoked", session.client)
-                self._send(session.peer, Reject(code=Code.AUTH, text="this key was taken off the allow-list"))
                 self._clients.forget(session)
+                self._send(session.peer, Reject(code=Code.AUTH, text="this key was taken off the allow-list"))
 
     # --- hello ---------------------------------------------------------------------------------------------------
 
