@@ -23,7 +23,7 @@ import shotstream as ss
 from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import Flag
 from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
-from shotstream.bridge.sessions import can_pack
+from shotstream.bridge.streams import can_pack
 from shotstream.testing import draw_chart
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, GodotClient, run_script
 
@@ -166,6 +166,22 @@ def test_frames_are_those_of_the_film_bit_for_bit(serve, godot, format, origin):
         told = client.event("command_state", id=number, state=state)
     assert told["frame"] == 0 and list(told["lat"].values()) == sorted(told["lat"].values())
     assert client.event("shot_started") == {"kind": "shot_started", "shot": 0, "frame": 0}
+
+
+def test_the_node_signals_what_happens_and_shows_the_film_on_its_texture(serve, tmp_path):
+    if not can_pack():
+        pytest.skip("the compiled module is not built, so the server offers rgb8 only and the node wants rgba8")
+    server = serve(clock="demand")
+    settings = {"TEST_ENDPOINT": server.ctl, "TEST_TOKEN": server.tokens["director"], "TEST_FRAMES": "20"}
+    code, out, err = run_script(SCRIPTS / "node.gd", tmp_path, **settings)
+    assert code == 0 and "SCRIPT ERROR" not in err, err
+    told = told_lines(out)
+    assert told[0] == ["connected", 1] and ["shot_started", 0, 0] in told and ["size", 160, 96] in told
+    assert [line[2] for line in told if line[0] == "command_state"][:1] == ["queued"]
+    assert ["presented", list(range(20))] in told and not [line for line in told if line[0] == "error"]
+    chart = draw_chart(server.film.spec, shot=0, block=1, frame=19, caption="a fox", seed=5)
+    pixels = PixelLayout(width_px=160, height_px=96, format=PixelFormat.RGBA8).pack(chart).tobytes()
+    assert ["pixels", hashlib.sha256(pixels.hex().encode()).hexdigest()] in told
 
 
 def test_a_refused_request_is_told_and_harms_nothing(serve, godot):
