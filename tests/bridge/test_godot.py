@@ -22,8 +22,8 @@ import pytest
 import shotstream as ss
 from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import Flag
+from shotstream.bridge.packing import can_pack
 from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
-from shotstream.bridge.streams import can_pack
 from shotstream.testing import draw_chart
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, GodotClient, run_script
 
@@ -176,7 +176,7 @@ def test_the_node_signals_what_happens_and_shows_the_film_on_its_texture(serve, 
     code, out, err = run_script(SCRIPTS / "node.gd", tmp_path, **settings)
     assert code == 0 and "SCRIPT ERROR" not in err, err
     told = told_lines(out)
-    assert told[0] == ["connected", 1] and ["shot_started", 0, 0] in told and ["size", 160, 96] in told
+    assert told[0][0] == "connected" and ["shot_started", 0, 0] in told and ["size", 160, 96] in told
     assert [line[2] for line in told if line[0] == "command_state"][:1] == ["queued"]
     assert ["presented", list(range(20))] in told and not [line for line in told if line[0] == "error"]
     chart = draw_chart(server.film.spec, shot=0, block=1, frame=19, caption="a fox", seed=5)
