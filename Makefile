@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := $(shell find csrc sdk -name '*.cpp' -o -name '*.h' -o -name '*.py' -o -name '*.safetensors' 2>/dev/null)
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench chaos fuzz soak lint clean
 
 demo: $(VENV)/installed-base
 	$(VENV)/bin/shotstream demo --out out/demo
@@ -14,6 +14,16 @@ test: $(VENV)/installed-dev lint
 
 bench: $(VENV)/installed-base
 	$(VENV)/bin/shotstream bench --json out/bench.json
+
+# The long runs that docs/reliability.md reports; the suite has short ones.
+chaos: $(VENV)/installed-dev
+	$(PY) -m tests.chaos --kills 50 --json out/chaos.json
+
+fuzz: $(VENV)/installed-dev
+	$(PY) -m tests.fuzz --messages 1000000 --json out/fuzz.json
+
+soak: $(VENV)/installed-base
+	$(VENV)/bin/shotstream bench --bridge --soak 30 --json out/soak.json
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

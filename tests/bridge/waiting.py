@@ -17,13 +17,13 @@ def wait_until(condition, seconds=PATIENCE_S):
 
 
 class Stalls:
-    """The longest time for which this process did not get to run, in seconds: ``late_s`` after the ``with``.
+    """How long this process did not get to run: ``late_s``, the longest of it in seconds, from ``with`` on.
 
     A bound such as "2.5 s" is one of ours; what the machine adds by running something else is not.
     """
 
     def __enter__(self):
-        self.late_s, self._stop = 0.0, threading.Event()
+        self._stalls, self._stop = [(0.0, 0.0)], threading.Event()
         self._thread = threading.Thread(target=self._measure, daemon=True)
         self._thread.start()
         return self
@@ -32,8 +32,17 @@ class Stalls:
         before = time.monotonic()
         while not self._stop.wait(0.01):
             now = time.monotonic()
-            self.late_s = max(self.late_s, now - before - 0.01)
+            if now - before > 0.05:
+                self._stalls.append((now, now - before - 0.01))
             before = now
+
+    @property
+    def late_s(self):
+        return max(late for _, late in self._stalls)
+
+    def late_since(self, began):
+        """All of it together since ``began``, a reading of ``time.monotonic``."""
+        return sum(late for at, late in self._stalls if at >= began)
 
     def __exit__(self, *_):
         self._stop.set()
