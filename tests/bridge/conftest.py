@@ -44,3 +44,21 @@ def c_library(tmp_path_factory):
     from . import c_library as build
 
     return build.load(build.build(tmp_path_factory.mktemp("c_library"), "-DSHOTSTREAM_BRIDGE_TESTS=OFF"))
+
+
+@pytest.fixture
+def godot(tmp_path, ends):
+    """Starts Godot clients: ``godot(client={...}, link={...})`` sets properties; none may end with a script error."""
+    from .godot_process import GodotClient
+
+    def start(**settings):
+        client = GodotClient(tmp_path, **settings)
+
+        def stop():
+            code, errors = client.close()
+            assert code == 0 and not errors, errors
+
+        ends.callback(stop)
+        return client
+
+    return start

@@ -1,17 +1,14 @@
 """The GDScript client in headless Godot 3, against the real server and against one that means harm."""
 
 import base64
-import contextlib
 import hashlib
 import itertools
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 import zlib
 from pathlib import Path
@@ -25,29 +22,12 @@ from shotstream.bridge.messages import Flag
 from shotstream.bridge.packing import can_pack
 from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
 from shotstream.testing import draw_chart
-from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, GodotClient, run_script
+from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, run_script
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/golden/bridge"
-
-
-@pytest.fixture
-def godot(tmp_path, ends):
-    """Starts Godot clients: ``godot(client={...}, link={...})`` sets properties; none may end with a script error."""
-
-    def start(**settings):
-        client = GodotClient(tmp_path, **settings)
-
-        def stop():
-            code, errors = client.close()
-            assert code == 0 and not errors, errors
-
-        ends.callback(stop)
-        return client
-
-    return start
 
 
 def told_lines(out):
@@ -303,80 +283,6 @@ def test_a_game_that_stood_still_longer_than_its_lease_is_let_in_again(serve, go
     client.process.send_signal(signal.SIGCONT)
     ids = [frame["id"] for frame in client.wait_frames(20)]
     assert ids == sorted(set(ids))
-
-
-# --- a server that means harm ------------------------------------------------------------------------------------
-
-GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(48)
-READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
-
-
-def part(data, *, more=False, size=None):
-    size = len(data) if size is None else size
-    return struct.pack(">BQ", 2 | more, size) + data
-
-
-def message(header):
-    return part(b"SSB1", more=True) + part(header)
-
-
-ATTACKS = {
-    "nothing": b"",
-    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n" * 40,
-    "old greeting": b"\xff" + bytes(8) + b"\x7f\x01" + bytes(64),
-    "curve": GREETING[:12] + b"CURVE" + bytes(47),
-    "huge part": GREETING + READY + struct.pack(">BQ", 2, 2**62),
-    "negative part": GREETING + READY + struct.pack(">BQ", 2, 2**64 - 1),
-    "part before ready": GREETING + message(b"\x80"),
-    "unknown flags": GREETING + READY + b"\xf8\x01x",
-    "endless parts": GREETING + READY + part(b"x", more=True) * 200_000,
-    "long command": GREETING + struct.pack(">BQ", 6, 2**40),
-    "empty command": GREETING + b"\x04\x00",
-    "command name beyond its end": GREETING + b"\x04\x02\xffR",
-    "no msgpack": GREETING + READY + message(b"\xc1" * 60000) * 100,
-    "deep": GREETING + READY + message(b"\x91" * 60000) * 50,
-    "wide": GREETING + READY + message(b"\xdd\xff\xff\xff\xff" + b"\xc0" * 60000) * 50,
-    "empty welcome": GREETING + READY + message(b"\x81\xa1t\xa7welcome"),
-    "text that is no utf-8": GREETING + READY + message(b"\x81\xa1t\xa4\xff\xfe\xfd\xfc") * 20,
-}
-
-
-class Hostile:
-    """Answers every connection with the same bytes, as often as the client comes."""
-
-    def __init__(self, attack):
-        self._attack = attack
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"tcp://127.0.0.1:{self._door.getsockname()[1]}"
-        self.visits = 0
-        self._open = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                visitor, _ = self._door.accept()
-                self.visits += 1
-                self._open.append(visitor)
-                visitor.settimeout(PATIENCE_S)
-                with contextlib.suppress(OSError):
-                    visitor.sendall(self._attack)
-
-    def close(self):
-        for visitor in self._open:
-            visitor.close()
-        self._door.close()
-
-
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_a_hostile_server_neither_hangs_the_client_nor_fills_its_memory(godot, ends, attack):
-    server = ends.enter_context(contextlib.closing(Hostile(attack)))
-    client = godot(link={"endpoint": server.endpoint})
-    before = client.resident_bytes()
-    client.event("error", id=0)
-    client.wait(lambda: server.visits >= 2, "second attempt")
-    assert client.call("is_up") is False  # it still answers
-    assert client.resident_bytes() - before < 64 * 2**20
 
 
 # --- samples -----------------------------------------------------------------------------------------------------
