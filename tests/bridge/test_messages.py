@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shotstream.bridge import faults, messages, wire
 from shotstream.errors import BridgeError, ScriptError
+from shotstream.story.fired import BeatRefused
 from tests.golden.bridge.__main__ import EXAMPLES, FOLDER, header
 
 DECODERS = {
@@ -152,7 +153,8 @@ def test_each_code_is_one_class_and_back():
     for code in faults.Code:
         error = faults.error_from_code(code, "why", 5)
         if code == faults.Code.INVALID:
-            assert type(error) is ScriptError
+            assert type(error) is BeatRefused and error.retry_s == 0.005
+            assert type(faults.error_from_code(code, "why")) is ScriptError
         else:
             assert isinstance(error, faults.Fault) and error.retry_ms == 5
             assert error.code == code or type(error) is faults.Fault

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
 from . import connect as connect_blocking
-from .client import Client
+from .client import Client, told
 from .faults import Timeout
 from .incoming import COMMAND_TTL_MS, LocationWish
 from .messages import (
+    BeatInfo,
+    BeatRequest,
     ClearRequest,
     CommandState,
     CutRequest,
@@ -34,8 +36,10 @@ from .messages import (
     Request,
     Result,
     ResumeRequest,
+    Scalar,
     Status,
     UnpinRequest,
+    VarRequest,
     When,
     WorldRequest,
 )
@@ -98,6 +102,32 @@ class AsyncClient:
     async def unpin(self, shot: int | None = None, frame: int | None = None, *, ttl_ms: int = COMMAND_TTL_MS) -> None:
         """Forget a pin; without arguments, all of them."""
         await self._ask(UnpinRequest, ttl_ms, shot=shot, frame=frame)
+
+    async def trigger(
+        self,
+        beat: str,
+        params: Mapping[str, Scalar] | None = None,
+        /,
+        *,
+        ttl_ms: int = COMMAND_TTL_MS,
+        **more: Scalar,
+    ) -> RemoteReceipt:
+        """Make a beat of the story happen; see ``Client.trigger``."""
+        return await self._command("beat", BeatRequest, ttl_ms, name=beat, params={**(params or {}), **more})
+
+    async def set(
+        self, values: Mapping[str, Scalar] | None = None, /, *, ttl_ms: int = COMMAND_TTL_MS, **more: Scalar
+    ) -> None:
+        """Set variables of the story, all or none."""
+        await self._ask(VarRequest, ttl_ms, set={**(values or {}), **more})
+
+    async def beats(self, *, ttl_ms: int = COMMAND_TTL_MS) -> tuple[BeatInfo, ...]:
+        """The beats that this client may trigger; see ``Client.beats``."""
+        return told(await self._ask(QueryRequest, ttl_ms, what=("beats",)), "beats")
+
+    async def variables(self, *, ttl_ms: int = COMMAND_TTL_MS) -> dict[str, Scalar]:
+        """The variables of the story and their values."""
+        return told(await self._ask(QueryRequest, ttl_ms, what=("variables",)), "variables")
 
     async def status(self, *, ttl_ms: int = COMMAND_TTL_MS) -> Status:
         """The server's figures."""
@@ -167,7 +197,7 @@ class AsyncClient:
         finally:
             stop_listening()
 
-    async def _command(self, name: str, kind: type[Request], ttl_ms: int, **fields: Any) -> RemoteReceipt:
+    async def _command(self, name: str, kind: type[Request], ttl_ms: int, /, **fields: Any) -> RemoteReceipt:
         answer, finish = self.sync.start_command(name, kind, ttl_ms, **fields)
         return finish(await asyncio.wrap_future(answer))
 

@@ -16,21 +16,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
-from ..errors import BridgeError, ClosedError, ConfigError
+from ..errors import BridgeError, ClosedError, ConfigError, ScriptError
 from . import auth
 from .faults import ConnectionLost, Timeout
 from .incoming import COMMAND_TTL_MS, Frames, LocationWish, Stream, Wish
 from .link import Address, Link
 from .messages import (
     Ack,
+    BeatInfo,
+    BeatRequest,
     ClearRequest,
     CutRequest,
     Event,
@@ -47,10 +50,13 @@ from .messages import (
     Result,
     ResumeRequest,
     Role,
+    Scalar,
     State,
     Status,
     StreamInfo,
+    Subject,
     UnpinRequest,
+    VarRequest,
     When,
     WorldRequest,
 )
@@ -194,6 +200,40 @@ class Client:
         """Forget a pin; without arguments, all of them. Needs the role director."""
         self._ask(UnpinRequest, ttl_ms, shot=shot, frame=frame)
 
+    def trigger(
+        self,
+        beat: str,
+        params: Mapping[str, Scalar] | None = None,
+        /,
+        *,
+        ttl_ms: int = COMMAND_TTL_MS,
+        **more: Scalar,
+    ) -> RemoteReceipt:
+        """Make a beat of the story happen, now or when its turn comes. Needs the role trigger, or the beat's own.
+
+        Args:
+            params: its parameters; also as keywords: ``client.trigger("arrive", place="in the city")``.
+
+        Raises:
+            BeatRefused: not now; with a cooldown, its ``retry_s`` says when. Denied: not for this role.
+            ScriptError: no such beat, or a wrong parameter. Other faults as of ``cut``.
+        """
+        return self._command("beat", BeatRequest, ttl_ms, name=beat, params={**(params or {}), **more})
+
+    def set(
+        self, values: Mapping[str, Scalar] | None = None, /, *, ttl_ms: int = COMMAND_TTL_MS, **more: Scalar
+    ) -> None:
+        """Set variables of the story, all or none: ``client.set(weather="fog")``. Needs the role trigger."""
+        self._ask(VarRequest, ttl_ms, set={**(values or {}), **more})
+
+    def beats(self, *, ttl_ms: int = COMMAND_TTL_MS) -> tuple[BeatInfo, ...]:
+        """The beats that this client may trigger: parameters, and whether now. Raises ScriptError without a story."""
+        return told(self._ask(QueryRequest, ttl_ms, what=("beats",)), "beats")
+
+    def variables(self, *, ttl_ms: int = COMMAND_TTL_MS) -> dict[str, Scalar]:
+        """The variables of the story and their values. Raises ScriptError without a story."""
+        return told(self._ask(QueryRequest, ttl_ms, what=("variables",)), "variables")
+
     def status(self, *, ttl_ms: int = COMMAND_TTL_MS) -> Status:
         """The server's figures."""
         answer = self._ask(QueryRequest, ttl_ms)
@@ -299,13 +339,13 @@ class Client:
         return self._link.request(kind, ttl_ms=ttl_ms, **fields)[1]
 
     def start_command(
-        self, name: str, kind: type[Request], ttl_ms: int, **fields: object
+        self, name: str, kind: type[Request], ttl_ms: int, /, **fields: object
     ) -> tuple[Future[Message], Callable[[Message], RemoteReceipt]]:
         """Send a command; the answer to come, and what makes a receipt of it."""
         number, future = self._link.request(kind, ttl_ms=ttl_ms, **fields)
         return future, lambda answer: self._receipt(name, number, answer)
 
-    def _command(self, name: str, kind: type[Request], ttl_ms: int, **fields: object) -> RemoteReceipt:
+    def _command(self, name: str, kind: type[Request], ttl_ms: int, /, **fields: object) -> RemoteReceipt:
         future, finish = self.start_command(name, kind, ttl_ms, **fields)
         return finish(_result(future, ttl_ms))
 
@@ -369,6 +409,14 @@ class Client:
             listeners = tuple(self._listeners)
         for callback in listeners:
             callback()
+
+
+def told(answer: Message, subject: Subject) -> Any:
+    """What an answer to ``query`` has about a subject. Raises ScriptError when the server has nothing of the kind."""
+    found = getattr(answer, subject)
+    if found is None:
+        raise ScriptError(f"this server has no {subject}; start it with 'shotstream serve --beats FILE'")
+    return found
 
 
 def _result(future: Future[Message], ttl_ms: int) -> Message:

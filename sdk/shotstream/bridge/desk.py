@@ -6,11 +6,13 @@ request needs no change here. Runs in the bridge thread; only the results of slo
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Union
@@ -18,11 +20,13 @@ from typing import Any, Union
 from ..errors import ShotstreamError
 from ..film import Film
 from ..receipts import Receipt
-from ..story.limits import MAX_PROMPT_CHARS
+from ..story.fired import BeatRefused
+from ..story.limits import MAX_PROMPT_CHARS, printable
 from . import auth, wire
+from .beat_receipt import BeatReceipt
 from .clock import steady_ns
 from .config import ServerConfig
-from .faults import BadField, Code, Fault, UnknownType
+from .faults import BadField, Code, Fault, TooLarge, UnknownType
 from .follower import Follower
 from .messages import (
     CAPABILITIES,
@@ -53,7 +57,7 @@ from .sessions import Clients, Session, Strikes, TokenBucket
 
 log = logging.getLogger("shotstream.bridge")
 
-Answer = Union[Message, Receipt, None]  # noqa: UP007  (evaluated at run time, also on Python 3.10)
+Answer = Union[Message, Receipt, BeatReceipt, None]  # noqa: UP007  (evaluated at run time, also on Python 3.10)
 """What a request comes to: the message to send, or an ``ack``; the states of a receipt are told as they come."""
 
 
@@ -71,7 +75,7 @@ class Task:
 
 Tasks = Mapping[type[Request], Task]
 Subjects = Mapping[Subject, Callable[[Session], Any]]
-"""What ``query`` may ask for, and what it gets for a client."""
+"""What ``query`` may ask for, and what it gets for a client, at once or as a future."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +185,7 @@ class Desk:
                 id=secrets.randbits(62) + 1,
                 peer=peer,
                 role=hello.role,
-                client=hello.client,
+                client=printable(hello.client),  # it is shown on the operator's terminal
                 user=user,
                 events=hello.events,
                 heard_ns=arrived_ns,
@@ -273,7 +277,7 @@ class Desk:
             return
         if isinstance(result, Future):
             session.pending.add(request.id)
-            result.add_done_callback(lambda future: self._on_done(asked, future))
+            self._await(asked, result)
         else:
             self._finish(asked, result)
 
@@ -294,25 +298,32 @@ class Desk:
             return None
         return Error(id=request.id, code=code, text=text)
 
-    def _on_done(self, asked: _Asked, future: Future[Answer]) -> None:
-        self._done.append((asked, future))
-        self._ring()
+    def _await(self, asked: _Asked, future: Future[Answer]) -> None:
+        def on_done(done: Future[Answer]) -> None:
+            self._done.append((asked, done))
+            self._ring()
+
+        future.add_done_callback(on_done)
 
     def settle(self) -> None:
         """Answer the slow requests that are done by now."""
         while self._done:
             asked, future = self._done.popleft()
-            asked.session.pending.discard(asked.request.id)
             try:
                 result = future.result(0)
             except Exception as error:
+                asked.session.pending.discard(asked.request.id)
                 self._answer(asked, _error(asked.request, error))
-            else:
-                self._finish(asked, result)
+                continue
+            if isinstance(result, Future):  # the worker handed on a task that takes longer still
+                self._await(asked, result)
+                continue
+            asked.session.pending.discard(asked.request.id)
+            self._finish(asked, result)
 
     def _finish(self, asked: _Asked, result: Answer) -> None:
         number = asked.request.id
-        if isinstance(result, Receipt):
+        if isinstance(result, (Receipt, BeatReceipt)):
             self._follower.add(session=asked.session.id, request=number, receipt=result, arrived_ns=asked.arrived_ns)
             result = Ack(id=number, cmd=result.id)
         self._answer(asked, Ack(id=number) if result is None else result)
@@ -322,15 +333,42 @@ class Desk:
         if asked.session.id in self._clients.by_id:
             self._send(asked.session.peer, answer)
 
-    def _query(self, session: Session, request: QueryRequest) -> Result:
+    def _query(self, session: Session, request: QueryRequest) -> Result | Future[Answer]:
         found = {subject: self._subjects[subject](session) for subject in request.what if subject in self._subjects}
-        return Result(id=request.id, **found)
+        late = {subject: value for subject, value in found.items() if isinstance(value, Future)}
+        if not late:
+            return _result(request, found)
+        answer: Future[Answer] = Future()
+
+        def on_done(done: Future[Any]) -> None:
+            if all(future.done() for future in late.values()):
+                with contextlib.suppress(InvalidStateError):  # two were the last at the same time
+                    try:
+                        values = {subject: future.result(0) for subject, future in late.items()}
+                        answer.set_result(_result(request, {**found, **values}))
+                    except Exception as error:
+                        answer.set_exception(error)
+
+        for future in late.values():
+            future.add_done_callback(on_done)
+        return answer
+
+
+def _result(request: QueryRequest, found: Mapping[Subject, Any]) -> Result:
+    result = Result(id=request.id, **{str(subject): value for subject, value in found.items()})
+    size = len(wire.encode(result)[1])
+    if size > MAX_CTL_BYTES:
+        raise TooLarge(f"the answer has {size} bytes; at most {MAX_CTL_BYTES} fit; ask for less at once")
+    return result
 
 
 def _error(request: Request, error: Exception) -> Error:
     """What is told of a request that failed; an error of ours is logged as well."""
     if isinstance(error, Fault):
         return Error(id=request.id, code=error.code, text=str(error), retry_ms=error.retry_ms)
+    if isinstance(error, BeatRefused):
+        code = Code.DENIED if error.denied else Code.INVALID
+        return Error(id=request.id, code=code, text=str(error), retry_ms=math.ceil(error.retry_s * 1e3))
     if isinstance(error, ShotstreamError):
         return Error(id=request.id, code=Code.INVALID, text=str(error))
     log.error("a request failed", exc_info=error)

@@ -13,7 +13,8 @@
         |-- Busy               the server takes no more clients
         `-- Timeout            no answer, or no frame, in time
 
-A request that the film itself refuses (an empty prompt, say) raises ScriptError, as ``Film`` does.
+A request that the film itself refuses (an empty prompt, say) raises ScriptError, as ``Film`` does; a beat that has to
+wait raises BeatRefused, which tells how long.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import enum
 
 from ..errors import BridgeError, ScriptError, ShotstreamError
+from ..story.fired import BeatRefused
 
 
 class Code(enum.IntEnum):
@@ -140,7 +142,7 @@ _CLASSES: tuple[type[Fault], ...] = (
 def error_from_code(code: int, text: str, retry_ms: int = 0) -> ShotstreamError:
     """The exception that an ``error`` or ``reject`` message stands for."""
     if code == Code.INVALID:
-        return ScriptError(text)
+        return BeatRefused(text, retry_s=retry_ms / 1e3) if retry_ms else ScriptError(text)
     for kind in _CLASSES:
         if kind.code == code:
             return kind(text, retry_ms=retry_ms)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..receipts import Receipt
+from .beat_receipt import BeatReceipt
 from .clock import Clock, steady_ns
 from .messages import CommandState, State
 from .sessions import Released
@@ -19,7 +20,7 @@ _FOLLOW_AFTER_AIR_NS = 30_000_000_000
 class _Followed:
     session: int
     request: int
-    receipt: Receipt
+    receipt: Receipt | BeatReceipt
     arrived_ns: int
     reached: dict[CommandState, float] = field(default_factory=dict)
     """Milliseconds from arrival."""
@@ -44,35 +45,32 @@ class Follower:
         self._offset = 0
         """Number of a frame on the server minus its index in the film; changes when the film goes back."""
         self._followed: deque[_Followed] = deque(maxlen=_MAX_FOLLOWED)
-        self._shown = -1
+        self._shown, self._shown_ns = -1, 0
+        self._aired: OrderedDict[int, Released] = OrderedDict()
+        """The first frames of commands, also of those that are not followed yet: others than the bridge thread make
+        them."""
         self.cut_to_air_ms: deque[float] = deque(maxlen=256)
 
     def __len__(self) -> int:
         return len(self._followed)
 
-    def add(self, *, session: int, request: int, receipt: Receipt, arrived_ns: int) -> None:
+    def add(self, *, session: int, request: int, receipt: Receipt | BeatReceipt, arrived_ns: int) -> None:
         """Follow a command."""
         self._followed.append(_Followed(session=session, request=request, receipt=receipt, arrived_ns=arrived_ns))
 
     def released(self, released: Released) -> None:
         """The server let a frame out."""
         self._offset = released.number - released.frame.index
-        receipts = released.frame.receipts
-        for one in self._followed if receipts else ():
-            if one.receipt.id in receipts and one.on_air_ns is None:
-                one.on_air_ns, one.frame = released.due_ns, released.number
-                if one.receipt.kind == "cut":
-                    self.cut_to_air_ms.append(one.ms(released.due_ns))
+        for command in released.frame.receipts:
+            self._aired[command] = released
+            while len(self._aired) > _MAX_FOLLOWED:
+                self._aired.popitem(last=False)
 
     def presented(self, number: int, at_ns: int) -> Iterator[tuple[int, State]]:
         """A client showed a frame at ``at_ns``; (session, state) of what that completes."""
-        self._shown = max(self._shown, number)
+        if number > self._shown:
+            self._shown, self._shown_ns = number, at_ns
         yield from self.changes()
-        for one in self._followed:
-            if one.on_air_ns is not None and 0 <= one.frame <= number and not one.done:
-                one.done = True
-                yield self._enter(one, "presented", max(at_ns, one.on_air_ns))
-        self._drop()
 
     def changes(self) -> Iterator[tuple[int, State]]:
         """(session, state) of every state entered since the last call."""
@@ -82,7 +80,7 @@ class Follower:
 
     def _changes_of(self, one: _Followed) -> Iterator[tuple[int, State]]:
         receipt = one.receipt
-        times = dict(receipt.times)
+        final, times = receipt.state, dict(receipt.times)
         states: tuple[CommandState, ...] = ("queued", "started", "generated")
         for state in states:
             if state in times and state not in one.reached:
@@ -91,15 +89,22 @@ class Follower:
             # A hold shows itself by the frame that stays, which has been released before.
             one.on_air_ns = round(times["delivered"] * 1e9)
             one.frame = -1 if receipt.frame is None else receipt.frame + self._offset
+        released = self._aired.get(receipt.id) if one.on_air_ns is None else None
+        if released is not None:
+            one.on_air_ns, one.frame = released.due_ns, released.number
+            if receipt.kind == "cut":
+                self.cut_to_air_ms.append(one.ms(released.due_ns))
         if one.on_air_ns is not None and "on_air" not in one.reached:
             yield self._enter(one, "on_air", one.on_air_ns)
-            if receipt.kind == "hold" and 0 <= one.frame <= self._shown:
-                one.done = True
-                yield self._enter(one, "presented", one.on_air_ns)
-        if receipt.state == "failed" or receipt.state == "superseded":
+        if one.on_air_ns is not None and 0 <= one.frame <= self._shown:
+            one.done = True
+            # What a hold stays on was shown before the hold.
+            shown_ns = one.on_air_ns if receipt.kind == "hold" else max(self._shown_ns, one.on_air_ns)
+            yield self._enter(one, "presented", shown_ns)
+        if final == "failed" or final == "superseded":
             one.done = True
             text = str(receipt.error) if receipt.error is not None else receipt.note
-            yield self._enter(one, receipt.state, times[receipt.state] * 1e9, text)
+            yield self._enter(one, final, times[final] * 1e9 if final in times else self._now(), text)
 
     def _enter(self, one: _Followed, state: CommandState, at_ns: float, text: str = "") -> tuple[int, State]:
         one.reached[state] = one.ms(at_ns)

@@ -77,6 +77,22 @@ class _Pending:
     expires_ns: int
 
 
+def _check(request: Request) -> None:
+    """Refuse what the server would refuse, before somebody waits for it.
+
+    Raises:
+        TooLarge: over ``MAX_CTL_BYTES``. ScriptError: a value outside its range, or of another type.
+    """
+    name = type(request).__name__.removesuffix("Request").lower()
+    try:
+        parts = wire.encode(request)
+        if len(parts[1]) > MAX_CTL_BYTES:
+            raise error_from_code(Code.TOO_LARGE, f"the request is over {MAX_CTL_BYTES} bytes; shorten its text")
+        wire.decode(wire.client_messages, parts)
+    except (ProtocolError, TypeError, ValueError, OverflowError) as error:
+        raise ScriptError(f"{name}: {error}") from None
+
+
 class Link:
     """A connection that keeps itself up until ``close``.
 
@@ -158,13 +174,7 @@ class Link:
             self._num_requests = self._num_requests % (2**32 - 1) + 1
             always: dict[str, Any] = {"id": self._num_requests, "ep": self._last.epoch, "ttl": ttl_ms}
             request = kind(**fields, **always, ts=self.server_ns())
-            parts = wire.encode(request)
-            if len(parts[1]) > MAX_CTL_BYTES:
-                raise error_from_code(Code.TOO_LARGE, f"the request is over {MAX_CTL_BYTES} bytes; shorten its text")
-            try:
-                wire.decode(wire.client_messages, parts)
-            except ProtocolError as error:  # the server would say the same, later and to somebody who waits
-                raise ScriptError(f"{kind.__name__.removesuffix('Request').lower()}: {error}") from None
+            _check(request)
             pending = _Pending(
                 request=request, answer=Future(), expires_ns=steady_ns() + ttl_ms * 1_000_000 + ANSWER_GRACE_NS
             )

@@ -370,7 +370,8 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
 
 
 class Ack(Message, frozen=True, kw_only=True, tag="ack"):
-    """The request was taken. ``cmd`` is the command's number in the film, 0 when the request is done with this."""
+    """The request was taken. ``cmd`` is the command's number in the film; 0 when the request is done with this, or for
+    a beat that waits for its turn: ``state`` brings the number later."""
 
     id: U32
     cmd: U32 = 0
@@ -439,8 +440,9 @@ class Chunk(Message, frozen=True, kw_only=True, tag="chunk"):
 
 class Event(Message, frozen=True, kw_only=True, tag="event"):
     """Something happened that no request asked for: a shot began, frames were dropped (``count``), the engine failed
-    (``text``), the server is about to stop, a beat (``name``) went on to a state (``text``), a prompt or picture was
-    refused (``text``), the film went back to a checkpoint (``name``)."""
+    (``text``), the server is about to stop, a beat (``name``) entered a state (``text``: "waiting", "running", "done",
+    or "dropped: " and why), a text for a beat or command (``name``) or a picture was refused (``text``), the film went
+    back to a checkpoint (``name``)."""
 
     kind: EventKind
     frame: I64 = -1
@@ -487,8 +489,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Param(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A parameter of a beat. ``values`` are the words it may be, for type "enum"; ``min`` and ``max`` bound a number,
-    or the characters of a string."""
+    """A parameter of a beat; ``type`` is "text", "number", "bool" or "choice". ``values`` are the words of a choice;
+    ``min`` and ``max`` bound a number, ``max`` the characters of a text. Without ``default`` it must be given."""
 
     type: str
     values: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ class Program(Generic[P]):
         pack: called in this thread with each frame and when it is due, up to ``PACK_AHEAD_NS`` before that.
         release: called in this thread when a frame goes out, with what ``pack`` made of it and the clock reading.
         failed: called in this thread when a shot was refused, or the engine stopped for good.
+        look: called in this thread with each frame before it is due; returns the frame to show.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Program(Generic[P]):
         pack: Callable[[Frame, int], P],
         release: Callable[[Frame, P, int], None],
         failed: Callable[[Exception], None],
+        look: Callable[[Frame], Frame] | None = None,
         now: Clock = steady_ns,
     ) -> None:
         self._film = film
         self._on_demand = clock == "demand"
-        self._pack, self._release, self._failed, self._now = pack, release, failed, now
+        self._pack, self._release, self._failed = pack, release, failed
+        self._look, self._now = look, now
         self._pacer = Pacer(film.spec.fps, clock=now)
         self._closing = threading.Event()
         self._wanted = threading.Semaphore(0)
@@ -83,10 +86,15 @@ class Program(Generic[P]):
             self._thread.join(10.0)
 
     def _run(self) -> None:
+        told: Exception | None = None
         while not self._closing.is_set():
             try:
                 self._take_frames()
             except ScriptError as error:  # one shot was refused; the film goes on
+                if error is told:  # or it does not: a film whose engine has stopped raises the same for ever
+                    log.error("the engine stopped: %s", error)
+                    return
+                told = error
                 self._failed(error)
                 if self._on_demand:
                     self._wanted.release()
@@ -106,6 +114,8 @@ class Program(Generic[P]):
             if self._closing.is_set():
                 return
             frame = next(frames)
+            if self._look is not None:
+                frame = self._look(frame)
             due = self._now() if self._on_demand else self._pacer.next_due()
             if self._wait_until(due - PACK_AHEAD_NS):
                 return

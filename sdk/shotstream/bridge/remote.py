@@ -82,8 +82,8 @@ class RemoteReceipt:
     """Follows one command on the server; safe to read from any thread.
 
     Attributes:
-        command: its number in the film; frames carry it.
-        kind: "cut", "prompt" or "hold".
+        command: its number in the film; frames carry it. 0 while a beat waits for its turn.
+        kind: "cut", "prompt", "hold" or "beat".
 
     States: *queued*; *started*, the engine works on the first block that it affects; *generated*; *on_air*, the server
     has released the first frame that shows it; *presented*, a client has shown that frame. Or *failed*, or
@@ -132,6 +132,7 @@ class RemoteReceipt:
     def move(self, message: State) -> None:
         """Take a report of the server over; for the client, under its lock."""
         self.state = message.state
+        self.command = message.cmd or self.command
         self.times_ms = dict(message.lat)
         self.frame = message.frame if message.frame >= 0 else self.frame
         self.note = message.text or self.note

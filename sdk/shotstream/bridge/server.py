@@ -18,14 +18,15 @@ from typing import Any
 
 import zmq
 
-from ..errors import CapacityError
+from ..errors import CapacityError, ConfigError
 from ..film import Film
 from ..frames import Frame
+from ..story.beats import BeatBook
 from . import auth, wire
 from .clock import steady_ns
 from .commands import film_tasks
 from .config import ServerConfig
-from .desk import Desk
+from .desk import Desk, Tasks
 from .faults import Fault
 from .figures import status
 from .follower import Follower
@@ -43,11 +44,14 @@ from .messages import (
     State,
     Status,
 )
+from .moderation import FrameGate, Moderation, StandIn, TextGate
+from .narration import Narration
 from .packing import Packer, Picture
 from .program import Program
 from .sessions import Clients, Released
 from .streams import Streams
 from .wake import Wake
+from .worker import Worker, in_turn
 
 __all__ = ["Server", "ServerConfig"]
 
@@ -62,13 +66,23 @@ class Server:
 
     Args:
         film: the server's from now on; ``close`` closes it.
+        book: beats that clients may trigger.
+        moderation: what is judged before it is shown.
 
     Raises:
         ConfigError: the configuration cannot work on this machine.
         CapacityError: a running server has the name, or the port is taken.
+        ScriptError: the moderator refused the book's style.
     """
 
-    def __init__(self, film: Film, config: ServerConfig | None = None) -> None:
+    def __init__(
+        self,
+        film: Film,
+        config: ServerConfig | None = None,
+        *,
+        book: BeatBook | None = None,
+        moderation: Moderation | None = None,
+    ) -> None:
         self.config = config or ServerConfig()
         self.film = film
         self.epoch = secrets.randbits(63)
@@ -84,9 +98,20 @@ class Server:
         self._closing = threading.Event()
         self._allow = auth.AllowList(self.config.allow) if self.config.allow else None
         self._follower = Follower()
+        self._wake: Wake | None = None
+        self._worker = Worker()
+        self._texts = TextGate(moderation or Moderation(), self.tell)
+        self._pictures = FrameGate(moderation) if moderation and moderation.frame else None
+        self._stands_in = False
+        self._narration = narration = self._narrate(film, book) if book else None
         self._packer = Packer(film.spec.fps, epoch=self.epoch)
         self._program = Program(
-            film, clock=self.config.clock, pack=self._pack, release=self._on_released, failed=self._on_failed
+            film,
+            clock=self.config.clock,
+            pack=self._pack,
+            release=self._on_released,
+            failed=self._on_failed,
+            look=self._pictures.look if self._pictures else None,
         )
         self._streams = Streams(
             film, self.config, self.clients, packer=self._packer, send=self._send, send_frame=self._send_frame
@@ -97,8 +122,8 @@ class Server:
             epoch=self.epoch,
             clients=self.clients,
             follower=self._follower,
-            tasks={**film_tasks(film), **self._streams.tasks()},
-            subjects={"status": lambda session: self._status()},
+            tasks={**self._film_tasks(film), **self._streams.tasks(), **(narration.tasks() if narration else {})},
+            subjects={"status": lambda session: self._status(), **(narration.subjects() if narration else {})},
             send=self._send,
             ring=self._ring,
             allow=self._allow,
@@ -107,7 +132,21 @@ class Server:
         self._registration: auth.Registration | None = None
         self._authenticator: Any = None
         self._context: zmq.Context[Any] | None = None
-        self._wake: Wake | None = None
+
+    def _narrate(self, film: Film, book: BeatBook) -> Narration:
+        judge = self._texts.judge if self._texts.judges else None
+        return Narration(film, book, worker=self._worker, moderate=judge, tell=self.tell)
+
+    def _film_tasks(self, film: Film) -> Tasks:
+        """Commands for the film, their texts cleaned and judged. What a moderator or the narrator may delay is done in
+        the worker's thread, and then everything is, so that commands keep their order."""
+        tasks = {
+            kind: self._texts.screening(kind, task) if "text" in kind.__struct_fields__ else task
+            for kind, task in film_tasks(film).items()
+        }
+        if self._narration is None and not self._texts.judges:
+            return tasks
+        return {kind: in_turn(task, self._worker) for kind, task in tasks.items()}
 
     # --- from the owner's threads --------------------------------------------------------------------------------
 
@@ -151,6 +190,7 @@ class Server:
             return
         self._ring()
         self._thread.join(10.0)
+        self._worker.close()
         self.film.close()
         self._program.close()
         self._packer.close()
@@ -167,6 +207,17 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def load_beats(self, book: BeatBook) -> list[str]:
+        """Play another edition of the book from now on, without a break. Returns what it has no place for any more.
+
+        Raises:
+            ConfigError: the server was started without a book. ScriptError: the moderator refused its style, and the
+                old book stays.
+        """
+        if self._narration is None:
+            raise ConfigError("this server was started without beats; start it with a book")
+        return self._narration.reload(book).result()
 
     def tell(self, event: Event) -> None:
         """Tell the clients that asked for events of this kind; from any thread."""
@@ -199,11 +250,18 @@ class Server:
         self._released.append(
             Released(frame=frame, number=self._num_released, timeline=self._timeline, due_ns=due_ns, picture=picture)
         )
+        stands_in = isinstance(frame, StandIn)
+        if stands_in and not self._stands_in:
+            text = "a picture was refused; an earlier one stands in for it"
+            self.tell(Event(kind="moderation", frame=self._num_released, shot=frame.shot, text=text))
+        self._stands_in = stands_in
         self._next_index = frame.index + 1
         self._num_released += 1
         self._ring()
 
     def _on_failed(self, error: Exception) -> None:
+        if self._narration is not None:
+            self._narration.look()
         self.tell(Event(kind="engine", text=str(error)))
 
     # --- sockets -------------------------------------------------------------------------------------------------
@@ -253,6 +311,9 @@ class Server:
         return socket
 
     def _free(self) -> None:
+        self._texts.close()
+        if self._pictures is not None:
+            self._pictures.close()
         for name in ("_ctl", "_frm"):
             if hasattr(self, name):
                 getattr(self, name).close()
@@ -350,6 +411,8 @@ class Server:
             if released.frame.is_cut:
                 self._tell_all(Event(kind="shot_start", frame=released.number, shot=released.frame.shot))
             self._streams.offer(released)
+            if self._narration is not None:
+                self._narration.look()
         self._streams.pump()
         while self._events:
             self._tell_all(self._events.popleft())

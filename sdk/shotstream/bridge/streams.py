@@ -26,6 +26,7 @@ from .messages import (
     SubscribeRequest,
     UnsubscribeRequest,
 )
+from .moderation import StandIn
 from .packing import Packer, can_pack, is_plain
 from .pixels import Origin, PixelFormat, PixelLayout
 from .sessions import Clients, Released, Session
@@ -127,6 +128,8 @@ class Streams:
         assert session.layout is not None
         lost = max(0, released.number - session.sent - 1) if session.sent >= 0 else 0
         flags = Flag.SHOT_START if released.frame.is_cut else Flag(0)
+        if isinstance(released.frame, StandIn):
+            flags |= Flag.MODERATED
         if session.timeline is not None and session.timeline != released.timeline:
             flags |= Flag.DISCONTINUITY | Flag.RESTORED
         if lost and box.mode != "latest":

@@ -38,6 +38,11 @@ def clean_prompt(text: object, what: str = "prompt", *, empty_ok: bool = False) 
     return cleaned
 
 
+def printable(text: str) -> str:
+    """The text without control and invisible characters, for a terminal or a log."""
+    return "".join(char for char in text if char.isprintable())
+
+
 def check_frames(frames: object, what: str = "frames") -> int:
     """A shot length in frames. Raises ScriptError outside 1..``MAX_SHOT_FRAMES``."""
     if isinstance(frames, bool) or not isinstance(frames, int):

@@ -91,7 +91,7 @@ class Narrator(Generic[G]):
         with self._lock:
             return self._facts.values
 
-    def set(self, **values: object) -> None:
+    def set(self, /, **values: object) -> None:
         """Set variables of the blackboard, all or none. Raises ScriptError for an unknown name or a wrong value."""
         with self._lock:
             self._facts.update(values)
@@ -152,8 +152,8 @@ class Narrator(Generic[G]):
                 self._enter(fired, "done")
             elif running is None or beat.priority > running.beat.priority:
                 if running is not None:
-                    self._film.clear()
                     self._drop(running, f"{beat.name} interrupted it")
+                    self._film.clear()
                 self._start(fired, after=on_screen is not None and on_screen.priority >= beat.priority)
             else:
                 self._queue(fired)
