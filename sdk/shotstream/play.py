@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Shown:
 
 def require_pygame() -> Any:
     """The module pygame. Raises DeviceError when it is missing."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # its greeting would stand in our output
     try:
         import pygame
     except ImportError as error:

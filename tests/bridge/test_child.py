@@ -29,6 +29,11 @@ def test_bad_options_are_the_callers_mistake():
         server.connect()
 
 
+def test_options_that_do_not_exist_are_named():
+    with ServerProcess("--no-such") as server, pytest.raises(ss.BridgeError, match="code 2: No such option: --no-such"):
+        server.connect()
+
+
 def test_a_crash_is_told_with_its_last_words():
     with ServerProcess("--bundle", "test-chart") as server, server.connect() as client:
         frames = client.frames()

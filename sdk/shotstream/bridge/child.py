@@ -86,8 +86,8 @@ class ServerProcess:
         code, said = self.process.wait(), self.said
         if code == 2 and said.startswith("error: "):  # what any command says about its input
             return ConfigError(said.removeprefix("error: "))
-        last = said.splitlines()[-1] if said else "it said nothing"
-        return BridgeError(f"the server ended with code {code}: {last}")
+        words = [line.strip(" \u2502") for line in said.splitlines() if any(char.isalnum() for char in line)]
+        return BridgeError(f"the server ended with code {code}: {words[-1] if words else 'it said nothing'}")
 
     def close(self) -> None:
         """Stop it, in the end by force. Safe to call twice."""
