@@ -179,8 +179,10 @@ def _record(client: Client, out: Path, frames: FrameFiles) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], out: Path) -> None:
     typer.echo(f"{report['frames']} frames of {report['shots']} shots at {report['size']} in {out}")
-    headroom = "" if report["headroom"] is None else f", {report['headroom']:.0%} of the engine's time to spare"
-    typer.echo(f"arrived at      {report['fps']} frames/s ({report['bundle']}, {report['device']}{headroom})")
+    able = ""
+    if report["headroom"] is not None and report["headroom"] < 1:
+        able = f"; the engine can make {report['film_fps'] / (1 - report['headroom']):.1f}"
+    typer.echo(f"arrived at      {report['fps']} frames/s{able} ({report['bundle']}, {report['device']})")
     commands = report["commands"]
     for title, what in (("first frame", "shot 0"), ("live cut", "live cut"), ("in-shot change", "in-shot change")):
         typer.echo(f"{title:<15} {_outcome(commands.get(what))}")
