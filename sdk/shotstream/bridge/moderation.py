@@ -43,6 +43,7 @@ FrameHook = Callable[[Frame], bool]
 """Whether a frame may be shown."""
 
 MAX_DENY_BYTES = 1024 * 1024
+_WORD = re.compile(r"\w+")
 
 A = TypeVar("A")
 
@@ -228,17 +229,27 @@ class FrameGate:
 class DenyList:
     """The shipped text hook: refuses texts with a word or phrase of a list. It knows spellings, not meanings.
 
-    Whole words are compared, without regard to case, accents and spacing.
+    Whole words are compared, without regard to case, accents and punctuation. Entries in scripts without capital
+    letters, many of which write no spaces, are found anywhere in a text.
     """
 
     def __init__(self, entries: list[str]) -> None:
-        words = sorted({_folded(entry) for entry in entries} - {""}, key=len, reverse=True)
-        if not words:
+        folded = {_folded(entry) for entry in entries} - {""}
+        self._pieces = sorted(entry for entry in folded if any(unicodedata.category(char) == "Lo" for char in entry))
+        self._phrases = {tuple(_WORD.findall(entry)) for entry in folded.difference(self._pieces)} - {()}
+        self._lengths = sorted({len(phrase) for phrase in self._phrases})
+        if not self._pieces and not self._phrases:
             raise ConfigError("the list of denied words is empty; write one word or phrase on each line")
-        self._pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)")
 
     def __call__(self, text: str, where: str) -> str | None:
-        return None if self._pattern.search(_folded(text)) else text
+        folded = _folded(text)
+        words = _WORD.findall(folded)
+        denied = any(
+            tuple(words[at : at + length]) in self._phrases
+            for length in self._lengths
+            for at in range(len(words) - length + 1)
+        )
+        return None if denied or any(piece in folded for piece in self._pieces) else text
 
     @classmethod
     def read(cls, path: Path) -> DenyList:

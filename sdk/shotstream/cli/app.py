@@ -256,6 +256,18 @@ def serve(
     clock: Clock = ServerClock.realtime,
     keys: KeyFile = None,
     allow: Annotated[Optional[Path], typer.Option(help="Folder of clients' public keys, ROLE/*.key.")] = None,  # noqa: UP045
+    beats: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Story events that clients may trigger; changes of the file are played."),
+    ] = None,
+    moderate: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="package.module:NAME of a Moderation, or of a function that judges texts."),
+    ] = None,
+    deny_words: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Words and phrases, one a line, that no prompt may hold."),
+    ] = None,
     until_eof: Annotated[
         bool,
         typer.Option("--until-eof", help="Also stop when standard input ends, for a program with its own server."),
@@ -263,12 +275,17 @@ def serve(
 ) -> None:
     """Serve a film to other programs: commands in, frames out."""
     from ..bridge.auth import load_keys
+    from ..bridge.moderation import DenyList, load_moderation, with_deny_list
     from ..bridge.server import ServerConfig
     from .bridge import serve as run
 
+    moderation = load_moderation(moderate) if moderate is not None else None
+    if deny_words is not None:
+        moderation = with_deny_list(moderation, DenyList.read(deny_words))
+
     pair = load_keys(keys) if keys is not None else None
     config = ServerConfig(name=name, bind=bind, clock=clock.value, keys=pair, allow=allow)
-    run(config, bundle=bundle, seed=seed, device=device, until_eof=until_eof)
+    run(config, bundle=bundle, seed=seed, device=device, until_eof=until_eof, beats=beats, moderation=moderation)
 
 
 @app.command()
@@ -322,6 +339,54 @@ def watch(
     with connect(endpoint, name=name, role=role.value, keys=keys, server_key=server_key, client="watch") as client:
         seen = run(client, mode=mode.value, num_frames=frames, screenshot=screenshot)
     typer.echo(f"{seen.frames} frames shown, {seen.dropped} left out")
+
+
+class Reached(str, enum.Enum):
+    """How far a beat has come."""
+
+    started = "started"
+    generated = "generated"
+    on_air = "on_air"
+    presented = "presented"
+
+
+@app.command()
+def trigger(
+    beat: Annotated[Optional[str], typer.Argument(help="Name of the beat.", show_default=False)] = None,  # noqa: UP045
+    params: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Its parameters, as name=value.", show_default=False),
+    ] = None,
+    set_: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="Set a variable of the story first, as name=value; may be repeated."),
+    ] = None,
+    wait: Annotated[Optional[Reached], typer.Option(help="Wait until the beat has come so far.")] = None,  # noqa: UP045
+    timeout: Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds to wait.")] = 60.0,
+    list_: Annotated[bool, typer.Option("--list", help="Show beats and variables instead.")] = False,
+    role: Annotated[ClientRole, typer.Option(help="Some beats ask for more than 'trigger'.")] = ClientRole.trigger,
+    name: ServerName = "default",
+    endpoint: Annotated[Optional[str], typer.Option(help="tcp://IP:PORT of a server elsewhere.")] = None,  # noqa: UP045
+    keys: KeyFile = None,
+    server_key: Annotated[Optional[Path], typer.Option(help="The server's .key file.")] = None,  # noqa: UP045
+) -> None:
+    """Make an event of the story happen on a running server."""
+    from ..bridge import connect
+    from ..errors import ConfigError
+    from .story import set_variables, show
+    from .story import trigger as run
+
+    if beat is None and not set_ and not list_:
+        raise ConfigError("there is nothing to do; name a beat, or use --set or --list")
+    with connect(endpoint, name=name, role=role.value, keys=keys, server_key=server_key, client="trigger") as client:
+        if set_:
+            set_variables(client, set_)
+        if beat is not None:
+            run(client, beat, params or [], wait.value if wait is not None else None, timeout)
+        if list_:
+            from rich.console import Console
+
+            Console().print(show(client))
 
 
 @app.command()

@@ -17,26 +17,46 @@ if TYPE_CHECKING:
 
     from ..bridge.client import Client
     from ..bridge.messages import Status
+    from ..bridge.moderation import Moderation
     from ..bridge.server import ServerConfig
 
 
-def serve(config: ServerConfig, *, bundle: str, seed: int, device: str, until_eof: bool) -> None:
+LOOK_EVERY_S = 1.0
+"""How often a beats file is looked at for changes."""
+
+
+def serve(
+    config: ServerConfig,
+    *,
+    bundle: str,
+    seed: int,
+    device: str,
+    until_eof: bool,
+    beats: Path | None,
+    moderation: Moderation | None,
+) -> None:
     """Serve a film until Ctrl-C, SIGTERM, or (with ``until_eof``) the end of standard input."""
     from ..bridge.server import Server
     from ..film import open
+    from .story import BookFile
 
+    file = BookFile(beats) if beats is not None else None  # before the bundle: a mistake in it shows at once
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     if until_eof:
         threading.Thread(target=_wait_for_eof, args=[stop], name="shotstream-eof", daemon=True).start()
-    with Server(open(bundle, seed=seed, device=device), config) as server:
-        film = server.film
+    film = open(bundle, seed=seed, device=device)
+    with Server(film, config, book=file.book if file else None, moderation=moderation) as server:
         size = f"{film.spec.width_px}x{film.spec.height_px} at {film.spec.fps:g} frames/s"
         typer.echo(f"{film.bundle} on {film.device}, {size}")
         typer.echo(f"commands on {server.ctl}, frames on {server.frm}")
         typer.echo(f"connection file {server.connection_file}")
-        stop.wait()
+        if file is not None:
+            typer.echo(f"{len(file.book.beats)} beats of {file.path}")
+        while not stop.wait(LOOK_EVERY_S if file else None):
+            if file is not None:
+                file.follow(server)
 
 
 def _wait_for_eof(stop: threading.Event) -> None:
