@@ -14,10 +14,20 @@ from shotstream.bridge.clock import steady_ns
 from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
 from shotstream.testing import draw_chart
 from tests.bridge.c_library import needs_library
-from tests.bridge.csharp import PACKAGE, PROGRAMS, compile_core, compile_csharp, mono, needs_mcs, needs_mono
+from tests.bridge.csharp import (
+    PACKAGE,
+    PROGRAMS,
+    STUBS,
+    compile_core,
+    compile_csharp,
+    lines_of,
+    needs_mcs,
+    needs_mono,
+    read_until,
+    running,
+)
 from tests.bridge.waiting import PATIENCE_S
 
-STUBS = Path(__file__).parent / "unity_stubs"
 PROMPT = "ein roter Fuchs im Schnee: 雪"
 pytestmark = [needs_mcs, needs_mono, needs_library]
 
@@ -33,39 +43,15 @@ def scenarios(core):
 
 
 @pytest.fixture
-def start(scenarios, c_library):
+def start(scenarios, c_library, ends):
     """Starts a scenario; it is ended with the test."""
-    running = []
-
-    def begin(*arguments):
-        running.append(mono(scenarios, *arguments, library=Path(c_library._name).parent))
-        return running[-1]
-
-    yield begin
-    for process in running:
-        with process:
-            process.kill()
+    return lambda *words: ends.enter_context(running(scenarios, *words, library=Path(c_library._name).parent))
 
 
 @pytest.fixture
 def play(start):
     """Runs a scenario; its lines."""
-
-    def run(*arguments, code=0):
-        process = start(*arguments)
-        out, _ = process.communicate(timeout=240)
-        assert process.returncode == code, out
-        return out.splitlines()
-
-    return run
-
-
-def read_until(process, pattern):
-    """Lines up to the first that fits; the match."""
-    for line in process.stdout:
-        if found := re.fullmatch(pattern, line.rstrip("\n")):
-            return found
-    raise AssertionError(f"it ended without {pattern!r}")
+    return lambda *words, code=0: lines_of(start(*words), code)
 
 
 def test_hello_tells_what_there_is(serve, play):
@@ -188,6 +174,6 @@ def test_the_tests_of_the_package_pass(core, c_library):
     folder = core.parent
     runner = compile_csharp(folder / "NUnit.exe", STUBS / "NUnit.cs")
     tests = compile_csharp(folder / "Tests.dll", *sorted((PACKAGE / "Tests/Runtime").glob("*.cs")), uses=[runner, core])
-    process = mono(runner, tests, library=Path(c_library._name).parent)
-    out, _ = process.communicate(timeout=240)
-    assert process.returncode == 0 and out.count("passed ") == len(out.splitlines()) > 3, out
+    with running(runner, tests, library=Path(c_library._name).parent) as process:
+        lines = lines_of(process)
+    assert len(lines) > 3 and all(line.startswith("passed ") for line in lines), lines

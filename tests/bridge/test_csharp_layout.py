@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.bridge.csharp import PROGRAMS, ROOT, compile_core, compile_csharp, mono, needs_mcs, needs_mono
+from tests.bridge.csharp import PROGRAMS, ROOT, compile_core, compile_csharp, lines_of, needs_mcs, needs_mono, running
 
 INCLUDE = ROOT / "engine_bridge/include"
 CC = shutil.which(os.environ.get("CC", "cc"))
@@ -21,8 +21,8 @@ LEFT_OUT = {"shs_request"}
 def believed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("layout")
     program = compile_csharp(folder / "Layout.exe", PROGRAMS / "Layout.cs", uses=[compile_core(folder)])
-    out, _ = mono(program).communicate(timeout=120)
-    return out.splitlines()
+    with running(program) as process:
+        return lines_of(process)
 
 
 def snake(name):

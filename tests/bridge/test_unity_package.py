@@ -2,14 +2,11 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from engine_bridge.unity import meta
-from tests.bridge.csharp import PACKAGE, ROOT, compile_core, compile_csharp, needs_mcs
-
-STUBS = Path(__file__).parent / "unity_stubs"
+from tests.bridge.csharp import PACKAGE, ROOT, compile_csharp, compile_scripts, needs_mcs
 
 
 def test_every_asset_has_its_meta_file():
@@ -66,13 +63,7 @@ def test_assemblies_refer_to_each_other():
 @needs_mcs
 @pytest.mark.parametrize("defines", [(), ("UNITY_EDITOR",)], ids=["player", "editor"])
 def test_scripts_compile_against_stubs(tmp_path, defines):
-    engine = compile_csharp(tmp_path / "UnityEngine.dll", STUBS / "UnityEngine.cs")
-    editor = compile_csharp(tmp_path / "UnityEditor.dll", STUBS / "UnityEditor.cs", uses=[engine])
-    uses = [engine, compile_core(tmp_path), *([editor] if defines else [])]
-    runtime = tmp_path / "Shotstream.Runtime.dll"
-    uses.append(compile_csharp(runtime, *sorted((PACKAGE / "Runtime").glob("*.cs")), uses=uses, defines=defines))
-    sample = sorted((PACKAGE / "Samples~/HelloFilm").glob("*.cs"))
-    compile_csharp(tmp_path / "HelloFilm.dll", *sample, uses=uses, defines=defines)
+    uses = compile_scripts(tmp_path, defines)
+    compile_csharp(tmp_path / "HelloFilm.dll", *sorted((PACKAGE / "Samples~/HelloFilm").glob("*.cs")), uses=uses)
     if defines:
-        scripts = sorted((PACKAGE / "Editor").glob("*.cs"))
-        compile_csharp(tmp_path / "Shotstream.Editor.dll", *scripts, uses=uses, defines=defines)
+        compile_csharp(tmp_path / "Shotstream.Editor.dll", *sorted((PACKAGE / "Editor").glob("*.cs")), uses=uses)

@@ -61,10 +61,11 @@ namespace UnityEditor
     {
         public delegate void AssemblyReloadCallback();
 
-        public static event AssemblyReloadCallback beforeAssemblyReload
+        public static event AssemblyReloadCallback beforeAssemblyReload;
+
+        public static void Raise()
         {
-            add { }
-            remove { }
+            if (beforeAssemblyReload != null) beforeAssemblyReload();
         }
     }
 
@@ -78,10 +79,11 @@ namespace UnityEditor
 
     public static class EditorApplication
     {
-        public static event Action<PlayModeStateChange> playModeStateChanged
+        public static event Action<PlayModeStateChange> playModeStateChanged;
+
+        public static void Raise(PlayModeStateChange change)
         {
-            add { }
-            remove { }
+            if (playModeStateChanged != null) playModeStateChanged(change);
         }
     }
 }

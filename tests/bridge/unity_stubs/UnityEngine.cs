@@ -1,21 +1,27 @@
-// The few declarations of UnityEngine that the package uses, so that its scripts can be compiled without Unity. Nothing
-// here does anything.
+// The few declarations of UnityEngine that the package uses, so that its scripts can be compiled without Unity, and enough
+// behind them that a test can play the part of the engine: objects that are found, textures with memory, events with
+// listeners. A test calls Awake, OnEnable, Update and so on itself.
 using System;
+using System.Collections.Generic;
+using System.Runtime.InteropServices;
 
 namespace UnityEngine
 {
     public class Object
     {
+        public static readonly List<Object> Living = new List<Object>();
+
         public string name { get; set; }
         public HideFlags hideFlags { get; set; }
 
         public static void Destroy(Object other)
         {
+            Living.Remove(other);
         }
 
         public static T FindObjectOfType<T>() where T : Object
         {
-            return null;
+            return (T)Living.Find(one => one is T);
         }
     }
 
@@ -25,19 +31,16 @@ namespace UnityEngine
 
     public class Component : Object
     {
-        public GameObject gameObject
-        {
-            get { return null; }
-        }
+        public GameObject gameObject { get; internal set; }
 
         public Transform transform
         {
-            get { return null; }
+            get { return gameObject.transform; }
         }
 
         public T GetComponent<T>()
         {
-            return default(T);
+            return gameObject.GetComponent<T>();
         }
     }
 
@@ -52,9 +55,37 @@ namespace UnityEngine
 
     public sealed class GameObject : Object
     {
+        private readonly List<Component> _components = new List<Component>();
+
+        public GameObject(string tag)
+        {
+            this.tag = tag;
+            AddComponent<Transform>();
+        }
+
+        public string tag { get; set; }
+
+        public Transform transform
+        {
+            get { return GetComponent<Transform>(); }
+        }
+
         public bool CompareTag(string tag)
         {
-            return false;
+            return this.tag == tag;
+        }
+
+        public T AddComponent<T>() where T : Component, new()
+        {
+            var component = new T { gameObject = this };
+            _components.Add(component);
+            Living.Add(component);
+            return component;
+        }
+
+        public T GetComponent<T>()
+        {
+            return (T)(object)_components.Find(one => one is T);
         }
     }
 
@@ -65,14 +96,23 @@ namespace UnityEngine
 
     public struct Vector3
     {
+        private readonly float _x, _y, _z;
+
+        public Vector3(float x, float y, float z)
+        {
+            _x = x;
+            _y = y;
+            _z = z;
+        }
+
         public float sqrMagnitude
         {
-            get { return 0; }
+            get { return _x * _x + _y * _y + _z * _z; }
         }
 
         public static Vector3 operator -(Vector3 a, Vector3 b)
         {
-            return a;
+            return new Vector3(a._x - b._x, a._y - b._y, a._z - b._z);
         }
     }
 
@@ -82,27 +122,30 @@ namespace UnityEngine
 
     public class Collision
     {
-        public GameObject gameObject
-        {
-            get { return null; }
-        }
+        public GameObject gameObject { get; set; }
     }
 
     public class Renderer : Component
     {
+        public MaterialPropertyBlock Block { get; private set; }
+
         public void GetPropertyBlock(MaterialPropertyBlock block)
         {
         }
 
         public void SetPropertyBlock(MaterialPropertyBlock block)
         {
+            Block = block;
         }
     }
 
     public sealed class MaterialPropertyBlock
     {
+        public readonly Dictionary<string, Texture> Textures = new Dictionary<string, Texture>();
+
         public void SetTexture(string name, Texture value)
         {
+            Textures[name] = value;
         }
     }
 
@@ -115,17 +158,28 @@ namespace UnityEngine
 
     public sealed class Texture2D : Texture
     {
+        private readonly byte[] _pixels;
+
+        /// <summary>What the graphics card would show.</summary>
+        public byte[] Shown { get; private set; }
+
         public Texture2D(int width, int height, TextureFormat format, bool mipChain, bool linear)
         {
+            this.width = width;
+            this.height = height;
+            _pixels = new byte[width * height * 4];
+            Living.Add(this);
         }
 
         public Unity.Collections.NativeArray<T> GetRawTextureData<T>() where T : struct
         {
-            return default(Unity.Collections.NativeArray<T>);
+            var pinned = GCHandle.Alloc(_pixels, GCHandleType.Pinned); // for good: a test makes a handful
+            return new Unity.Collections.NativeArray<T>(pinned.AddrOfPinnedObject(), _pixels.Length);
         }
 
         public void Apply(bool updateMipmaps, bool makeNoLongerReadable)
         {
+            Shown = (byte[])_pixels.Clone();
         }
     }
 
@@ -173,14 +227,11 @@ namespace UnityEngine
 
     public static class Time
     {
-        public static float time
-        {
-            get { return 0; }
-        }
+        public static float time { get; set; }
 
         public static float unscaledTime
         {
-            get { return 0; }
+            get { return time; }
         }
     }
 
@@ -193,12 +244,12 @@ namespace UnityEngine
 
         public static string productName
         {
-            get { return ""; }
+            get { return "A game with a name that is longer than the protocol's sixty-four characters"; }
         }
 
         public static string unityVersion
         {
-            get { return ""; }
+            get { return "stub"; }
         }
     }
 
@@ -206,10 +257,12 @@ namespace UnityEngine
     {
         public static void LogWarning(object message, Object context)
         {
+            Console.WriteLine("warning " + message);
         }
 
         public static void LogError(object message, Object context)
         {
+            Console.WriteLine("error " + message);
         }
     }
 
@@ -279,15 +332,31 @@ namespace UnityEngine.Events
 {
     public class UnityEvent
     {
+        private event Action Listeners;
+
+        public void AddListener(Action listener)
+        {
+            Listeners += listener;
+        }
+
         public void Invoke()
         {
+            if (Listeners != null) Listeners();
         }
     }
 
     public class UnityEvent<T>
     {
+        private event Action<T> Listeners;
+
+        public void AddListener(Action<T> listener)
+        {
+            Listeners += listener;
+        }
+
         public void Invoke(T value)
         {
+            if (Listeners != null) Listeners(value);
         }
     }
 }
@@ -304,10 +373,15 @@ namespace Unity.Collections
 {
     public struct NativeArray<T> where T : struct
     {
-        public int Length
+        internal readonly IntPtr Start;
+
+        internal NativeArray(IntPtr start, int length) : this()
         {
-            get { return 0; }
+            Start = start;
+            Length = length;
         }
+
+        public int Length { get; private set; }
     }
 }
 
@@ -317,7 +391,7 @@ namespace Unity.Collections.LowLevel.Unsafe
     {
         public static unsafe void* GetUnsafePtr<T>(NativeArray<T> array) where T : struct
         {
-            return null;
+            return (void*)array.Start;
         }
     }
 }

@@ -94,7 +94,7 @@ namespace Shotstream.Unity
                     shown = true;
                     onAir.Invoke();
                 }
-                if (receipt.State == CommandState.Superseded) onFailed.Invoke("another beat came before it");
+                if (receipt.State == CommandState.Superseded) onFailed.Invoke(receipt.Note);
             };
         }
 

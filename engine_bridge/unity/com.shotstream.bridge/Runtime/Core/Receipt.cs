@@ -7,11 +7,14 @@ namespace Shotstream
     public sealed class Receipt
     {
         private readonly ShotstreamConnection _connection;
+        private readonly bool _moves; // states follow its answer, although that has no number yet
         private readonly float[] _latencyMs = { -1, -1, -1, -1, -1, -1, -1, -1 };
 
-        internal Receipt(ShotstreamConnection connection, string name, uint request)
+        internal Receipt(ShotstreamConnection connection, string name, uint request, bool moves)
         {
             _connection = connection;
+            _moves = moves;
+            Note = "";
             Name = name;
             Request = request;
             Frame = -1;
@@ -38,7 +41,10 @@ namespace Shotstream
             get { return IsAnswered && Error == null; }
         }
 
-        /// <summary>Number of the command in the film; 0 when the request was done with its answer.</summary>
+        /// <summary>
+        /// Number of the command in the film; 0 when the request was done with its answer, or for a beat that waits for its
+        /// turn.
+        /// </summary>
         public uint Command { get; private set; }
 
         /// <summary>How far the command is; null before its first state.</summary>
@@ -53,13 +59,17 @@ namespace Shotstream
         /// <summary>Size of a checkpoint, or of what <see cref="ReadBytes"/> gives.</summary>
         public uint Bytes { get; private set; }
 
+        /// <summary>Why the command was superseded, by what; "" otherwise.</summary>
+        public string Note { get; private set; }
+
         /// <summary>Nothing more will change.</summary>
         public bool IsDone
         {
             get
             {
-                return IsAnswered && (Error != null || Command == 0 || State == CommandState.Presented ||
-                                      State == CommandState.Superseded || State == CommandState.Failed);
+                if (!IsAnswered) return false;
+                var ends = State == CommandState.Presented || State == CommandState.Superseded;
+                return Error != null || ends || (Command == 0 && !_moves);
             }
         }
 
@@ -128,6 +138,7 @@ namespace Shotstream
             if (state.Frame >= 0) Frame = state.Frame;
             if (state.Command != 0) Command = state.Command;
             Array.Copy(state.LatencyMs, _latencyMs, _latencyMs.Length);
+            if (State == CommandState.Superseded) Note = state.Text;
             if (State == CommandState.Failed) Error = new ShotstreamException(ErrorCode.Internal, state.Text);
             Tell();
         }

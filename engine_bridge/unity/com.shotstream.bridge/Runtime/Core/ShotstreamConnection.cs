@@ -154,7 +154,7 @@ namespace Shotstream
             {
                 var list = texts.Parameters(parameters);
                 return Send("trigger", (out uint request) =>
-                    Native.shs_trigger(_client, Utf8.Bytes(beat), list, (uint)list.Length, out request));
+                    Native.shs_trigger(_client, Utf8.Bytes(beat), list, (uint)list.Length, out request), true);
             }
         }
 
@@ -405,13 +405,13 @@ namespace Shotstream
             _epoch = epoch;
         }
 
-        private Receipt Send(string name, Call call)
+        private Receipt Send(string name, Call call, bool moves = false)
         {
             lock (_gate) // the answer must not come before its receipt is known
             {
                 uint request;
                 Check(call(out request));
-                var receipt = new Receipt(this, name, request);
+                var receipt = new Receipt(this, name, request, moves);
                 _receipts[request] = receipt;
                 _oldest.Enqueue(request);
                 if (_oldest.Count > KeptReceipts) _receipts.Remove(_oldest.Dequeue());

@@ -237,7 +237,7 @@ void UShotStreamSubsystem::Tell(const shs_event& Event)
 		break;
 	case SHS_EVENT_ANSWER:
 		News.bAlive = Event.code == SHS_OK;
-		News.bDone = !News.bAlive || Event.command == 0;
+		News.bDone = !News.bAlive;
 		News.Reason = Text;
 		OnRequestNews.Broadcast(News);
 		break;

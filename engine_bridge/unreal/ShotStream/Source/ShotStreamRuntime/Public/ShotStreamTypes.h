@@ -115,7 +115,7 @@ struct FShotStreamNews
 	/** Its first frame is on its way to the screen. */
 	bool bOnAir = false;
 
-	/** Nothing more will come. */
+	/** It failed, or was shown: nothing more will come. */
 	bool bDone = false;
 
 	/** From the request's arrival at the server to its first frame, milliseconds; -1 until that is on air. */
