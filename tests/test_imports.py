@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "fetch": {"bundle", "convert", "model"} | LIGHT,
     "export": {"bundle", "model", "ops"} | LIGHT,
     "bundles": set(),
-    "bridge": {"film", "story", "receipts", "_native"} | LIGHT,
+    "bridge": {"film", "story", "receipts", "testing", "_native"} | LIGHT,
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
     "cli": {"film", "bridge", "story", "receipts", "recording", "play", "watch", "doctor", "bundle", "convert", "fetch"}

@@ -135,6 +135,11 @@ class Client:
         """Shortest recent round trip to the server."""
         return self._link.offset.best.rtt_ns / 1e6
 
+    @property
+    def server_ns(self) -> int:
+        """Now on the server's clock, to within half of ``rtt_ms``."""
+        return self._link.server_ns()
+
     def reconnect(self) -> None:
         """Make the connection anew now, for a program that knows the network or the server has just come back."""
         self._link.reconnect()

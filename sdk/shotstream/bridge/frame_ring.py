@@ -130,12 +130,17 @@ class RingFrame:
     Attributes:
         planes: read-only views (see :meth:`PixelLayout.planes`), whole only if leaving the ``with`` raises nothing.
         pixels: the same bytes, uint8 ``(layout.size_bytes,)``.
+        packed_header: the bytes of ``header``, which few readers need.
     """
 
-    header: FrameHeader
     ticket: Ticket
     planes: tuple[Bytes, ...]
     pixels: Bytes
+    packed_header: bytes
+
+    @property
+    def header(self) -> FrameHeader:
+        return FrameHeader.unpack(self.packed_header)
 
 
 class RingWriter:
@@ -301,9 +306,7 @@ class RingReader:
             raise FrameOverrun(f"frame with sequence {sequence} has been overwritten; take a newer one")
         if header is None or pixels is None:
             raise BridgeError(f"frame with sequence {sequence} is not written yet; use the ticket of a complete frame")
-        return RingFrame(
-            header=FrameHeader.unpack(header), ticket=ticket, planes=self.layout.planes(pixels), pixels=pixels
-        )
+        return RingFrame(ticket=ticket, planes=self.layout.planes(pixels), pixels=pixels, packed_header=header)
 
     def is_whole(self, ticket: Ticket) -> bool:
         """The slot still holds that frame, so that what was read of it up to now is not torn."""

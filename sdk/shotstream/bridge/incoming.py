@@ -263,6 +263,7 @@ class Stream:
             flags=flags,
             dropped=header.drop + self._missed,
             age_ms=(arrived_ns + offset_ns - header.due) / 1e6,
+            due_ns=header.due,
             epoch=self._epoch,
             location=header.loc,
             still_whole=is_whole,

@@ -117,11 +117,12 @@ class PixelLayout:
         """
         if buffer.dtype != np.uint8 or buffer.shape != (self.size_bytes,):
             raise ConfigError(f"buffer is {buffer.dtype} {buffer.shape}; this layout needs uint8 ({self.size_bytes},)")
+        # Splitting an axis makes a view, also of rows with padding between them.
         rows = buffer.reshape(self.num_rows, self.stride_bytes)[:, : self.width_px * self.format.bytes_per_px]
         if self.format is PixelFormat.NV12:
             height, half = self.height_px, (self.height_px // 2, self.width_px // 2)
-            return rows[:height], _split_pixels(rows[height:], (*half, 2))
-        return (_split_pixels(rows, (self.height_px, self.width_px, self.format.bytes_per_px)),)
+            return rows[:height], rows[height:].reshape(*half, 2)
+        return (rows.reshape(self.height_px, self.width_px, self.format.bytes_per_px),)
 
     def pack(self, image: Bytes) -> Bytes:
         """Pack a picture into new memory: uint8 ``(size_bytes,)``, padding bytes zero. See :meth:`pack_into`."""
@@ -185,9 +186,3 @@ def measure(*, width_px: int = 832, height_px: int = 480, rounds: int = 25) -> d
             times_s.append(time.perf_counter() - start_s)
         speeds[pixel_format] = layout.size_bytes / float(np.median(times_s)) / 1e9
     return speeds
-
-
-def _split_pixels(rows: Bytes, shape: tuple[int, int, int]) -> Bytes:
-    """``(rows, width * channels)`` with any row stride as ``(rows, width, channels)``, without a copy."""
-    channels = shape[2]
-    return np.lib.stride_tricks.as_strided(rows, shape, (rows.strides[0], channels, 1), writeable=rows.flags.writeable)

@@ -23,8 +23,10 @@ log = logging.getLogger("shotstream.bridge")
 SessionClock = Literal["realtime", "demand"]
 P = TypeVar("P")
 
-PACK_AHEAD_NS = 4_000_000
+AHEAD_NS = 4_000_000
 """Before a frame is due: enough to pack it, and late enough to know who will take it."""
+PAUSE_NS = 2_000_000
+"""After a frame was due, this thread leaves the processor to its way out; at most a quarter of a period."""
 
 
 class Program(Generic[P]):
@@ -32,8 +34,9 @@ class Program(Generic[P]):
 
     Args:
         film: read by this thread only, as far as frames go; the caller closes it first.
-        pack: called in this thread with each frame and when it is due, up to ``PACK_AHEAD_NS`` before that.
-        release: called in this thread when a frame goes out, with what ``pack`` made of it and the clock reading.
+        pack: called in this thread with each frame and when it is due, up to ``AHEAD_NS`` before that.
+        release: called in this thread right after, with what ``pack`` made of it. The frame goes out when it is due,
+            which whoever is called here sees to: to be woken for it by this thread would cost time.
         failed: called in this thread when a shot was refused, or the engine stopped for good.
         look: called in this thread with each frame before it is due; returns the frame to show.
     """
@@ -54,6 +57,7 @@ class Program(Generic[P]):
         self._pack, self._release, self._failed = pack, release, failed
         self._look, self._now = look, now
         self._pacer = Pacer(film.spec.fps, clock=now)
+        self._pause_ns = min(PAUSE_NS, round(0.25e9 / film.spec.fps))
         self._closing = threading.Event()
         self._wanted = threading.Semaphore(0)
         self._released: deque[int] = deque(maxlen=64)
@@ -117,13 +121,12 @@ class Program(Generic[P]):
             if self._look is not None:
                 frame = self._look(frame)
             due = self._now() if self._on_demand else self._pacer.next_due()
-            if self._wait_until(due - PACK_AHEAD_NS):
+            if self._wait_until(due - AHEAD_NS):
                 return
-            packed = self._pack(frame, due)
-            if self._wait_until(due):
+            self._release(frame, self._pack(frame, due), due)
+            if not self._on_demand and self._wait_until(due + self._pause_ns):
                 return
             self._released.append(due)
-            self._release(frame, packed, due)
 
     def _wait_until(self, at_ns: int) -> bool:
         """True when the programme was closed meanwhile."""

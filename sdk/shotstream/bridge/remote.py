@@ -38,6 +38,7 @@ class RemoteFrame:
         flags: what is special about it.
         dropped: frames left out for this client since the one before.
         age_ms: from its release at the server to its arrival here.
+        due_ns: when the server released it, on the server's clock; see ``Client.server_ns``.
         epoch: of the server that sent it.
         location: how the pixels came, "inline" or "shm".
         still_whole: asks the ring that a lent frame lies in; None for one that is safe to keep.
@@ -58,6 +59,7 @@ class RemoteFrame:
     flags: Flag
     dropped: int
     age_ms: float
+    due_ns: int
     epoch: int
     location: Location = "inline"
     still_whole: Callable[[], bool] | None = field(default=None, repr=False)

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -58,6 +59,9 @@ __all__ = ["Server", "ServerConfig"]
 log = logging.getLogger("shotstream.bridge")
 
 ZAP_DOMAIN = "shotstream"
+SWITCH_INTERVAL_S = 0.001
+"""For ``sys.setswitchinterval`` in a process that does nothing but serve: how long the engine's Python may keep frames
+and requests waiting."""
 _REVOKE_EVERY_NS = 2_000_000_000
 
 
@@ -339,8 +343,7 @@ class Server:
         for readable in (self._ctl, self._frm, bell.reader):
             poller.register(readable, zmq.POLLIN)
         while not self._closing.is_set():
-            # Receipts change in the film's thread without a bell; while some are followed, look often.
-            ready = dict(poller.poll(5 if len(self._follower) else 100))
+            ready = dict(poller.poll(self._timeout_ms()))
             if bell.reader.fileno() in ready:
                 bell.clear()
             try:
@@ -349,11 +352,26 @@ class Server:
                 if self._frm in ready:
                     self._drain(self._frm, self._on_frm, max_bytes=MAX_CREDIT_BYTES)
                 self._desk.settle()
+                self._wait_for_due_frame()
                 self._pass_on()
                 self._expire()
             except Exception:  # a mistake of ours with one message must not end the show for everybody
                 log.exception("the bridge could not handle something; it goes on")
         self._tell_all(Event(kind="shutdown"))
+
+    def _timeout_ms(self) -> int:
+        # Receipts change in the film's thread without a bell; while some are followed, look often.
+        longest_ms = 5 if len(self._follower) else 100
+        if not self._released:
+            return longest_ms
+        return max(0, min(longest_ms, (self._released[0].due_ns - steady_ns()) // 1_000_000))
+
+    def _wait_for_due_frame(self) -> None:
+        """Sleep the last part of a millisecond before a frame is due: a poller knows whole ones only."""
+        if self._released:
+            wait_ns = self._released[0].due_ns - steady_ns()
+            if 0 < wait_ns < 1_000_000:
+                time.sleep(wait_ns / 1e9)
 
     def _drain(self, socket: zmq.Socket[Any], handle: Callable[[wire.Received], None], *, max_bytes: int) -> None:
         for _ in range(64):  # then frames have a turn
@@ -404,7 +422,7 @@ class Server:
 
     def _pass_on(self) -> None:
         """Move frames from the programme to the clients that have credit, and say what that changed."""
-        while self._released:
+        while self._released and self._released[0].due_ns <= steady_ns():
             released = self._released.popleft()
             self._asked = max(0, self._asked - 1)
             self._follower.released(released)

@@ -175,8 +175,14 @@ def bench(
     device: Device = "auto",
     blocks: Annotated[int, typer.Option(min=4, max=100_000, help="Blocks of the throughput part.")] = 48,
     cuts: Annotated[int, typer.Option(min=2, max=10_000, help="Cuts of each latency part.")] = 8,
+    bridge: Annotated[bool, typer.Option("--bridge", help="Measure the bridge instead, with test charts.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.5, max=3600, help="Of each case, with --bridge.")] = 10.0,
+    soak: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=3, max=10_000, help="Minutes: run a server that long under three clients instead."),
+    ] = None,
 ) -> None:
-    """Measure frames a second, latency of cuts, and memory."""
+    """Measure frames a second, latency of cuts, and memory; or how long frames are under way on the bridge."""
     from ..recording import disk_errors, write_json
     from .bench import bench as run
     from .tables import print_facts
@@ -190,8 +196,17 @@ def bench(
             json.open("a").close()
             if is_new:
                 json.unlink()
-    figures = run(bundle=bundle, seed=seed, device=device, num_blocks=blocks, num_cuts=cuts)
-    print_facts(figures, as_json=False)
+    if soak is not None:
+        from .bench_bridge import bench_soak
+
+        figures = bench_soak(minutes=soak)
+    elif bridge:
+        from .bench_bridge import bench_bridge
+
+        figures = bench_bridge(seconds=seconds)
+    else:
+        figures = run(bundle=bundle, seed=seed, device=device, num_blocks=blocks, num_cuts=cuts)
+        print_facts(figures, as_json=False)
     if json is not None:
         with disk_errors(json, remedy):
             write_json(json, figures)

@@ -57,16 +57,21 @@ def bench(*, bundle: str, seed: int, device: str, num_blocks: int, num_cuts: int
             "rss_mb": rounded(peak_rss_mb()),
             "warm_up": f"{WARM_UP_BLOCKS} blocks, not counted in fps and block_ms; first_frame_ms is the cold one",
             "seed": seed,
-            "machine": {
-                "cpu": cpu_model(),
-                "cores": num_cores(),
-                "threads": _torch_threads(),
-                "environment": " ".join(f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ),
-                "load_1min": rounded(os.getloadavg()[0]) if hasattr(os, "getloadavg") else None,
-                "system": platform.platform(),
-            },
+            "machine": machine(),
             "versions": versions(),
         }
+
+
+def machine() -> dict[str, Any]:
+    """What a figure needs to be judged."""
+    return {
+        "cpu": cpu_model(),
+        "cores": num_cores(),
+        "threads": _torch_threads(),
+        "environment": " ".join(f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ),
+        "load_1min": rounded(os.getloadavg()[0]) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+    }
 
 
 def _take_blocks(film: Film, count: int) -> None:

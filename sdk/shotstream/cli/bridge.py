@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,12 @@ def serve(
     moderation: Moderation | None,
 ) -> None:
     """Serve a film until Ctrl-C, SIGTERM, or (with ``until_eof``) the end of standard input."""
-    from ..bridge.server import Server
+    from ..bridge.server import SWITCH_INTERVAL_S, Server
     from ..film import open
     from .story import BookFile
 
     file = BookFile(beats) if beats is not None else None  # before the bundle: a mistake in it shows at once
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
