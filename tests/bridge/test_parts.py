@@ -184,7 +184,9 @@ def test_a_name_that_is_no_file_name_is_refused(name):
         auth.connection_path(name)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff" * 100, b'{"proto": "x"}', b" " * 70_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[1]", b"\xff" * 100, b'{"proto": "x"}', b'{"a": "\xe1"}', b"[" * 9000, b" " * 70_000]
+)
 def test_a_damaged_connection_file_is_said(tmp_path, content):
     path = tmp_path / "default.json"
     path.write_bytes(content)

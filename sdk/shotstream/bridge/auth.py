@@ -195,7 +195,7 @@ def read_connection(path: Path) -> ConnectionFile:
         return msgspec.json.decode(data, type=ConnectionFile)
     except FileNotFoundError:
         raise BridgeError(f"no server has written {path}; start one with 'shotstream serve'") from None
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BridgeError(f"{path} is not a readable connection file ({error}); restart the server") from None
 
 

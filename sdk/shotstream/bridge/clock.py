@@ -67,8 +67,11 @@ class Offset:
         self._samples: deque[Sample] = deque(maxlen=16)
 
     def add(self, *, c0: int, s1: int, s2: int, c1: int) -> None:
-        """Client sent at ``c0``, server received at ``s1`` and answered at ``s2``, client received at ``c1``."""
-        rtt = max(0, (c1 - c0) - (s2 - s1))
+        """Client sent at ``c0``, server received at ``s1`` and answered at ``s2``, client received at ``c1``. Passed
+        over when it cannot have been so."""
+        if not 0 <= s2 - s1 <= c1 - c0 or not 0 <= s2 < 2**62:
+            return
+        rtt = (c1 - c0) - (s2 - s1)
         self._samples.append(Sample(offset_ns=((s1 - c0) + (s2 - c1)) // 2, rtt_ns=rtt))
 
     def clear(self) -> None:

@@ -232,7 +232,7 @@ class Link:
         self._keep_time(steady_ns())
 
     def _timeout_ms(self, now: int) -> int:
-        times = [now + PING_EVERY_NS // 5]
+        times = [now + PING_EVERY_NS // 5, *(one.expires_ns for one in list(self._pending.values()))]
         if self._ctl is None:
             times.append(self._retry_at_ns)
         return max(0, (min(times) - now) // 1_000_000)

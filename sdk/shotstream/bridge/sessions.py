@@ -147,6 +147,7 @@ class Strikes:
         self._limit, self._within_ns, self._ban_ns, self._now = limit, within_s * 1e9, ban_s * 1e9, now
         self._strikes: OrderedDict[bytes, deque[int]] = OrderedDict()
         self._banned_until: OrderedDict[bytes, float] = OrderedDict()
+        self._say_at: float = 0
         self.num_rejected = 0
         """Messages that could not be read or were not listened to."""
 
@@ -169,7 +170,14 @@ class Strikes:
         if len(times) == self._limit and now - times[0] <= self._within_ns:
             self._banned_until[peer] = now + self._ban_ns
             del self._strikes[peer]
-            log.warning("peer %s sent too much that cannot be read and is not listened to for a while", peer[:64].hex())
+            self._say(peer, now)
         for table in (self._strikes, self._banned_until):
             while len(table) > _KEPT_PEERS:
                 table.popitem(last=False)
+
+    def _say(self, peer: bytes, now: int) -> None:
+        """One line now and then: whoever connects anew for more of the same must not fill a disk with them."""
+        if now >= self._say_at:
+            self._say_at = now + self._ban_ns
+            text = "peer %s sends what cannot be read and is not listened to for %d s; %d messages rejected so far"
+            log.warning(text, peer[:64].hex(), self._ban_ns / 1e9, self.num_rejected)
