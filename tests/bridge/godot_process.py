@@ -38,15 +38,16 @@ def run_script(path, folder, **more):
 class GodotClient:
     """``remote.gd`` in a process of its own.
 
-    ``client`` and ``link`` are properties to set before it begins to connect.
+    ``client`` and ``link`` are properties to set before it begins to connect. Without ``presents`` it never gives the
+    credit of a frame back.
     """
 
-    def __init__(self, folder, *, client=None, link=None, program=PROGRAM):
+    def __init__(self, folder, *, client=None, link=None, presents=True):
         with socket.create_server(("127.0.0.1", 0)) as door:
             door.settimeout(PATIENCE_S)
             self.log = open(folder / f"godot-{door.getsockname()[1]}.log", "w+")  # noqa: SIM115  (closed with the process)
             self.process = subprocess.Popen(
-                [program, "-s", str(SCRIPTS / "remote.gd")],
+                [PROGRAM, "-s", str(SCRIPTS / "remote.gd")],
                 cwd=folder,
                 env=environment(folder, TEST_PORT=str(door.getsockname()[1])),
                 stdout=self.log,
@@ -60,6 +61,7 @@ class GodotClient:
             self._say({"set": name, "value": value})
         for name, value in (link or {}).items():
             self._say({"link": name, "value": value})
+        self._say({"presents": presents})
         self._say({"go": True})
 
     def call(self, name, *args):

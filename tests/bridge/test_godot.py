@@ -21,7 +21,9 @@ from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import Flag
 from shotstream.bridge.packing import can_pack
 from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
-from shotstream.testing import draw_chart
+from shotstream.bridge.server import Server, ServerConfig
+from shotstream.story.beat_files import parse_beats
+from shotstream.testing import FakeEngine, draw_chart
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, run_script
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
@@ -204,6 +206,45 @@ def test_latest_skips_frames_and_counts_them(serve, godot):
     frames = client.wait_frames(8)
     for before, after in itertools.pairwise(frames):
         assert after["id"] == before["id"] + 1 + after["dropped"]
+
+
+BEATS = """\
+version: 1
+captions: short
+variables:
+  weather: {type: choice, values: [clear, rain], default: clear}
+  threat: {type: number, min: 0, max: 1, default: 0}
+beats:
+  walk:
+    params: {place: {type: text, max_chars: 20}, steps: {type: number}}
+    shots: [{text: "{place} {steps}", frames: 24}]
+  danger: {when: threat > 0.5, shots: [{text: danger, frames: 24}]}
+"""
+
+
+def test_a_game_triggers_story_events(ends, godot):
+    book = parse_beats(BEATS, "beats.yaml").book
+    film = ss.open("test-chart", engine=FakeEngine(), ahead=0)
+    ends.enter_context(Server(film, ServerConfig(clock="demand"), book=book))
+    client = godot(client={"mode": "lossless"}, link={"role": "trigger"})
+    client.event("connected")
+    refused = client.call("trigger", "danger")
+    assert "threat" in client.event("error", id=refused, code=int(Code.INVALID))["text"]
+    walk = client.call("trigger", "walk", {"place": "home", "steps": 2})
+    assert client.event("beat", name="walk", state="running")
+    told = client.event("command_state", id=walk, state="presented")
+    assert client.event("beat", name="walk", state="done")
+    frames = client.wait_frames(24)
+    assert [frame["id"] for frame in frames] == list(range(24)) and told["frame"] == 0
+    client.event("answered", id=client.call("set_variables", {"weather": "rain", "threat": 0.75}))
+    asked = client.call("query", ["variables", "beats"])
+    answer = client.event("answered", id=asked)["answer"]
+    assert answer["variables"] == {"weather": "rain", "threat": 0.75}
+    assert {beat["name"]: beat["ready"] for beat in answer["beats"]} == {"walk": True, "danger": True}
+    danger = client.call("trigger", "danger")
+    assert client.event("command_state", id=danger, state="presented")["frame"] == 24
+    forbidden = client.call("cut", "a bear")
+    client.event("error", id=forbidden, code=int(Code.DENIED))
 
 
 # --- outages -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 # A Godot client that a test drives: it does what comes over a TCP connection as JSON lines, and tells what happens.
 #
 # In: {"call": NAME, "args": [...]} calls a method of the client, {"set": NAME, "value": ...} sets a property of it,
-# {"link": NAME, "value": ...} one of its link, {"go": true} begins to connect, {"quit": true} leaves.
+# {"link": NAME, "value": ...} one of its link, {"go": true} begins to connect, {"presents": false} makes it never say
+# that it showed a frame, {"quit": true} leaves.
 # Out: {"result": ...} after a call, {"event": {...}}, {"frame": {...}} with the SHA-256 of the pixels.
 extends SceneTree
 
@@ -12,6 +13,7 @@ var client = Client.new(Platform.new())
 var test = StreamPeerTCP.new()
 var line = ""
 var running = false
+var presents = true
 
 
 func _init():
@@ -45,6 +47,8 @@ func _idle(_delta):
 func carry_out(order):
 	if order.has("go"):
 		running = true
+	elif order.has("presents"):
+		presents = order["presents"]
 	elif order.has("set"):
 		client.set(order["set"], whole(order["value"]))
 	elif order.has("link"):
@@ -67,7 +71,8 @@ func show():
 		var told = frame.duplicate()
 		told["data"] = hash_.finish().hex_encode()
 		tell({"frame": told})
-		client.presented(frame)
+		if presents:
+			client.presented(frame)
 		frame = client.take_frame()
 
 
