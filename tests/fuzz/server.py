@@ -22,6 +22,7 @@ from shotstream.bridge.messages import (
     MAX_CREDIT_BYTES,
     MAX_CTL_BYTES,
     ROLES,
+    BeatRequest,
     Bye,
     Credit,
     Error,
@@ -34,11 +35,14 @@ from shotstream.bridge.messages import (
     Request,
     State,
     Subscribed,
+    VarRequest,
     Welcome,
 )
 from shotstream.bridge.server import Server
+from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine
 from tests.fuzz import inputs
+from tests.story.test_beats import BOOK
 
 NUM_PEERS = 40
 SPEC = ss.VideoSpec(width_px=32, height_px=32, fps=200)
@@ -53,7 +57,9 @@ class Deaf(Server):
         self.answers: list[tuple[bytes, Message]] = []
         self.frames = 0
         super().__init__(
-            ss.open("test-chart", engine=engine), ServerConfig(max_clients=NUM_PEERS, rate_hz=10_000, burst=10_000)
+            ss.open("test-chart", engine=engine),
+            ServerConfig(max_clients=NUM_PEERS, rate_hz=10_000, burst=10_000),
+            book=parse_beats(BOOK, "beats.yaml").book,
         )
         self._program.start()
 
@@ -71,6 +77,7 @@ class Deaf(Server):
         self._expire()
 
     def close(self) -> None:
+        self._worker.close()
         self.film.close()
         self._program.close()
         self._packer.close()
@@ -131,7 +138,7 @@ class Fuzzer:
                 right = 0.97 if at % 2 else 0.3
                 parts = inputs.parts_of(dice, self._message(peer), self._recent, right=right)
                 self._send(peer, parts)
-            if number % 64 == 0:
+            if number % 16 == 0:
                 server.turn()
             self._take_answers()
         except Exception as error:
@@ -162,6 +169,11 @@ class Fuzzer:
             fields |= {"id": self._num_ids if dice.random() < 0.9 else dice.randint(1, self._num_ids)}
             if dice.random() < 0.9:
                 fields |= {"ep": server.epoch, "ts": steady_ns(), "ttl": 2000}
+        if kind is BeatRequest and dice.random() < 0.8:
+            fields |= {"name": dice.choice(["walk", "low", "high", "danger", "rest", "sit"])}
+            fields |= {"params": {"place": "x" * dice.randrange(30), "speed": dice.choice(inputs.FLOATS[:3])}}
+        if kind is VarRequest and dice.random() < 0.8:
+            fields |= {"set": {"weather": "rain", "threat": dice.random()}}
         return kind(**fields)
 
     def _owed(self, peer: bytes, parts: list[bytes], *, whole: bool) -> int | None:
