@@ -9,7 +9,7 @@ _KEPT_TIMES = 4096
 _KEPT_NOTES = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BlockTimes:
     """What one block cost, in milliseconds; ``block_ms`` is the wall time of the whole call."""
 

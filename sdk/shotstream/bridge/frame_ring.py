@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import operator
 import os
 import re
 import secrets
@@ -23,7 +24,7 @@ import struct
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import ModuleType, TracebackType
 from typing import NamedTuple
 
@@ -99,7 +100,7 @@ class FrameHeader:
             ConfigError: a field is outside its range.
         """
         try:
-            return _HEADER.pack(*astuple(self))
+            return _HEADER.pack(*_values(self))
         except struct.error as error:
             for field in fields(self):
                 value, code = getattr(self, field.name), _CODES[field.name]
@@ -116,6 +117,7 @@ class FrameHeader:
         return cls(**{field.name: value for field, value in zip(fields(cls), values, strict=True)})
 
 
+_values = operator.attrgetter(*(field.name for field in fields(FrameHeader)))
 # struct_size and, between last_cmd and rate_num, six sizes and formats belong to the ring, as does the end.
 _HEADER = struct.Struct("<4xI3Q4q6I24x6I24x32x")
 _CODES = dict(

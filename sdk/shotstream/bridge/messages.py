@@ -399,7 +399,8 @@ class State(Message, frozen=True, kw_only=True, tag="state"):
 
 
 class SharedMemory(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the frames of a stream lie on this machine: see ``csrc/include/shotstream/frame_ring.h``."""
+    """Where the frames of a stream lie on this machine: see ``csrc/include/shotstream/frame_ring.h``. ``stride`` is
+    the bytes of a row."""
 
     name: Name
     slots: U16
