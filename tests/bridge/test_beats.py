@@ -227,7 +227,7 @@ def test_an_answer_that_does_not_fit_is_an_error_and_no_disconnect(serve, connec
         ("walk", {"place": "x", "speed": 1e10}, "outside the bounds"),
         ("walk", {"place": "\u202e\x07"}, "nothing to read"),
         ("danger", {}, "needs 'threat > 0.5'"),
-        ("low", {"role": "operator"}, "no beat has a parameter 'role'"),
+        ("low", {"role": "operator"}, "no parameter 'role'"),
         ("low", {"self": 1, "name": 2}, "no parameter"),
     ],
 )

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ..errors import ClosedError, ScriptError
+from ..errors import ClosedError
 from ..film import Film
 from ..frames import Frame
 from ..story.beats import BeatBook
@@ -92,11 +92,10 @@ class Narration:
             log.exception("the narrator could not go on with a beat; the film does")
 
     def _trigger(self, session: Session, request: BeatRequest) -> BeatReceipt:
-        _check_names(request.params)
-        return BeatReceipt(self.narrator.trigger(request.name, role=session.role, **request.params))
+        return BeatReceipt(self.narrator.trigger(request.name, request.params, role=session.role))
 
     def _set(self, session: Session, request: VarRequest) -> None:
-        self.narrator.set(**request.set)
+        self.narrator.set(request.set)
 
     def _beats(self, session: Session) -> tuple[BeatInfo, ...]:
         if session.role == "viewer":
@@ -118,11 +117,6 @@ class Narration:
     def _on_change(self, fired: Fired) -> None:
         text = f"{fired.state}: {fired.reason}" if fired.reason else fired.state
         self._tell(Event(kind="beat", name=fired.beat.name, text=text))
-
-
-def _check_names(params: dict[str, Scalar]) -> None:
-    if "role" in params:
-        raise ScriptError("no beat has a parameter 'role'; leave it out")
 
 
 def _param(variable: Variable) -> Param:

@@ -91,10 +91,10 @@ class Narrator(Generic[G]):
         with self._lock:
             return self._facts.values
 
-    def set(self, /, **values: object) -> None:
+    def set(self, values: Mapping[str, object] | None = None, /, **more: object) -> None:
         """Set variables of the blackboard, all or none. Raises ScriptError for an unknown name or a wrong value."""
         with self._lock:
-            self._facts.update(values)
+            self._facts.update({**(values or {}), **more})
 
     @property
     def current(self) -> Fired | None:
@@ -119,13 +119,15 @@ class Narrator(Generic[G]):
             found = {name: self._refusal(beat, role) for name, beat in self.book.beats.items()}
             return {name: refusal for name, refusal in found.items() if refusal is None or not refusal.denied}
 
-    def trigger(self, name: str, /, *, role: str = "operator", **params: object) -> Fired:
+    def trigger(
+        self, name: str, params: Mapping[str, object] | None = None, /, *, role: str = "operator", **more: object
+    ) -> Fired:
         """Make a beat happen, now or when its turn comes.
 
         Args:
             name: of the beat.
+            params: its parameters; also as keywords: ``trigger("arrive", place="in the city")``.
             role: of who asks: "viewer", "trigger", "director" or "operator".
-            params: its parameters.
 
         Raises:
             BeatRefused: not allowed, or not now (condition, cooldown, an edit under a beat of higher priority).
@@ -139,7 +141,7 @@ class Narrator(Generic[G]):
             refusal = self._refusal(beat, role)
             if refusal is not None:
                 raise refusal
-            fired = self._prepare(beat, params, self._facts.values)
+            fired = self._prepare(beat, {**(params or {}), **more}, self._facts.values)
             running = self._current if self._current is not None and self._current.state == "running" else None
             on_screen = self._on_screen()
             if beat.edit is not None:
