@@ -43,6 +43,7 @@ int main(void) {
     if (result != SHS_OK) return fail(client, "connect", result);
     while (num < NUM_FRAMES) {
         while (shs_event_next(client, &event) == SHS_OK) {
+            result = SHS_OK;
             if (event.type == SHS_EVENT_STREAM && event.code == SHS_OK && asked == 0) /* so that not one is missed */
                 result = shs_cut(client, "wide shot: a red fox walks through a snowy forest", 7, NUM_FRAMES,
                                  SHS_WHEN_BLOCK, &asked);
