@@ -25,7 +25,7 @@ def on_line(tags, client):
             print(f"    [{tag}] refused: {error}")
         else:
             if receipt is not None:
-                print(f"    [{tag}] {receipt.state}")
+                print(f"    [{tag}] taken")
 
 
 def read_ink(text):

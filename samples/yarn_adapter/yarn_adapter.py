@@ -24,7 +24,7 @@ def on_command(text, client):
         print(f"    <<{text}>> refused: {error}")
     else:
         if receipt is not None:
-            print(f"    <<{text}>> {receipt.state}")
+            print(f"    <<{text}>> taken")
 
 
 def read_yarn(text):

@@ -11,18 +11,18 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 SAID = {
     "ink_adapter": [
         "Mia comes down to the town before dark.",
-        '    [shot: arrive place="in the city"] queued',
+        '    [shot: arrive place="in the city"] taken',
         "    frame 15, shot 0",
         "> Knock at the first door",
-        "    [shot: storm] queued",
+        "    [shot: storm] taken",
         "    [shot: jump] ",
         "A light! The old castle has its door open.",
         "    frame 111, shot ",
     ],
     "yarn_adapter": [
-        '    <<shot arrive place "in the city">> queued',
+        '    <<shot arrive place "in the city">> taken',
         "    frame 0: shot 0",
-        "    <<shot storm>> queued",
+        "    <<shot storm>> taken",
         "    <<shot jump>> ",
         "Bolt: A light! The old castle has its door open.",
     ],
