@@ -19,8 +19,8 @@ from vision import Vision
 TICKS_PER_S = 30
 STEP_EVERY = 5
 """Ticks between two steps while a key is held down."""
-AUTOPLAY_STEP_EVERY, AUTOPLAY_PAUSE = 11, 60
-"""The same for the program playing by itself, and how long it stops to read a line."""
+AUTOPLAY_STEP_EVERY, AUTOPLAY_PAUSE, AUTOPLAY_LOOK = 11, 60, 36
+"""The same for the program playing by itself, and how long it stops to read a line, and to look at a new picture."""
 KEYS = {
     pygame.K_LEFT: "left", pygame.K_a: "left", pygame.K_RIGHT: "right", pygame.K_d: "right",
     pygame.K_UP: "up", pygame.K_w: "up", pygame.K_DOWN: "down", pygame.K_s: "down",
@@ -40,6 +40,8 @@ class Game:
 
     def tick(self, number: int, held: str | None) -> None:
         """One tick of the clock; ``held`` is the direction that the player asks for."""
+        if self._autoplay and not self.vision.caught_up:
+            self._next_step = max(self._next_step, number + AUTOPLAY_LOOK)
         if number < self._next_step:
             return
         direction = self.quest.autoplay() if self._autoplay else held

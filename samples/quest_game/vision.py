@@ -13,6 +13,7 @@ from typing import Any
 
 import shotstream
 from shotstream.bridge.client import Client
+from shotstream.bridge.remote import RemoteReceipt
 
 _LOOK_EVERY_S = 0.1
 
@@ -38,6 +39,7 @@ class Vision:
         self._facts: dict[str, str | bool] = {}
         self._latest = ""
         self._events: queue.Queue[str] = queue.Queue()
+        self._receipt: RemoteReceipt | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vision", daemon=True)
         self._thread.start()
@@ -47,6 +49,15 @@ class Vision:
         self._facts = {**self._facts, **facts}
         self._latest = beat or self._latest
         self._events.put(beat)
+
+    @property
+    def caught_up(self) -> bool:
+        """The picture shows the latest event, or never will."""
+        if not self.status.startswith("live"):
+            return True
+        receipt = self._receipt
+        shown = receipt is None or receipt.final or receipt.error is not None
+        return shown and not self._events.unfinished_tasks
 
     def close(self) -> None:
         self._closing.set()
@@ -81,13 +92,14 @@ class Vision:
             except queue.Empty:
                 continue
             self._send(client, beat)
+            self._events.task_done()
 
     def _send(self, client: Client, beat: str) -> None:
         try:
             if self._facts:
                 client.set(**self._facts)
             if beat:
-                client.trigger(beat)
+                self._receipt = client.trigger(beat)
                 self.told.append(beat)
             self.status = "live"
         except shotstream.ScriptError as error:  # not now, says the story: a cooldown, or a condition
@@ -98,6 +110,7 @@ class Vision:
     def _forget_old_events(self) -> None:
         while not self._events.empty():
             self._events.get()
+            self._events.task_done()
 
     def _take_frames(self, client: Client) -> None:
         try:
