@@ -189,7 +189,7 @@ def test_a_server_that_comes_late_or_again_is_told_where_the_story_is(vision, bo
 
 def test_the_program_shows_what_the_server_makes_of_it(play, book_server):
     with book_server():
-        out, window = play("--autoplay", "--frames", 150)
+        out, window = play("--autoplay", "--frames", 240)
     found = re.fullmatch(r"\d+ steps, (\d+) events told, (\d+) frames seen\n", out)
     assert int(found[1]) >= 1 and int(found[2]) >= 1
     panel = window[52:238, 738:1046]
