@@ -41,8 +41,6 @@ def library(tmp_path_factory):
 
 @pytest.fixture
 def c(run_program, library, tmp_path):
-    if not (FOLDER / "hello_film.c").exists():
-        pytest.skip("samples/hello_film/hello_film.c is not there yet")
     program = tmp_path / "hello_film"
     run_program(
         "cc", "-std=c99", FOLDER / "hello_film.c", "-I", ROOT / "engine_bridge/include", "-o", program,
