@@ -57,7 +57,14 @@ namespace Shotstream.Unity
                 if (batch.Count < AtOnce) batch[variable] = _values[variable];
             }
             _changed.ExceptWith(batch.Keys);
-            client.Run(connection => connection.SetVariables(batch));
+            var sent = client.Run(connection => connection.SetVariables(batch));
+            if (sent == null) return;
+            sent.Changed += receipt =>
+            {
+                // Other commands had used the rate up, or the server did not answer in time; any other refusal would come again.
+                var code = receipt.Error == null ? 0 : receipt.Error.Code;
+                if (code == ErrorCode.Rate || code == ErrorCode.Timeout) _changed.UnionWith(batch.Keys);
+            };
         }
 
         private void OnHappened(ShotstreamEvent item)
