@@ -52,7 +52,7 @@ def test_sources_compile_against_stubs(source, tmp_path):
     for header in (RUNTIME / "Public").glob("*.h"):
         write_generated(header, tmp_path)
     folders = [tmp_path, STUBS, RUNTIME / "Public", RUNTIME / "Private", ROOT / "engine_bridge/include"]
-    command = [CXX, "-std=c++17", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-parameter"]
+    command = [CXX, "-std=c++17", "-fsyntax-only", "-Wall", "-Wshadow", "-Werror", "-Wno-unused-parameter"]
     done = subprocess.run(
         [*command, *(f"-I{one}" for one in folders), source], capture_output=True, text=True, timeout=120
     )

@@ -155,4 +155,3 @@ template <class... A> void StubLog(const TCHAR*, A...) {}
 struct TStatId
 {
 };
-#define RETURN_QUICK_DECLARE_CYCLE_STAT(Name, Group) return TStatId()

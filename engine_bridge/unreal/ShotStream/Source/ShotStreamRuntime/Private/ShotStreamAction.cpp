@@ -5,10 +5,10 @@
 #include "Engine/World.h"
 #include "ShotStreamSubsystem.h"
 
-UShotStreamAction* UShotStreamAction::Make(UObject* WorldContext, TFunction<int32(UShotStreamSubsystem&)> Send)
+UShotStreamAction* UShotStreamAction::Make(UObject* WorldContext, TFunction<int32(UShotStreamSubsystem&)> Command)
 {
 	UShotStreamAction* Action = NewObject<UShotStreamAction>();
-	Action->Send = MoveTemp(Send);
+	Action->Send = MoveTemp(Command);
 	const UWorld* World = GEngine->GetWorldFromContextObject(WorldContext, EGetWorldErrorMode::LogAndReturnNull);
 	if (UGameInstance* Game = World != nullptr ? World->GetGameInstance() : nullptr)
 	{

@@ -2,6 +2,7 @@
 
 #include "Engine/Texture2D.h"
 #include "ShotStreamText.h"
+#include "Stats/Stats.h"
 
 DEFINE_LOG_CATEGORY_STATIC(LogShotStream, Log, All);
 

@@ -44,7 +44,7 @@ public:
 	virtual void Activate() override;
 
 private:
-	static UShotStreamAction* Make(UObject* WorldContext, TFunction<int32(UShotStreamSubsystem&)> Send);
+	static UShotStreamAction* Make(UObject* WorldContext, TFunction<int32(UShotStreamSubsystem&)> Command);
 	void OnNews(const FShotStreamNews& News);
 	void Finish();
 

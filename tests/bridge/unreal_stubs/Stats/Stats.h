@@ -1,0 +1,3 @@
+#pragma once
+#include "CoreMinimal.h"
+#define RETURN_QUICK_DECLARE_CYCLE_STAT(Name, Group) return TStatId()
