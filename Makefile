@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := $(shell find csrc sdk -name '*.cpp' -o -name '*.h' -o -name '*.py' -o -name '*.safetensors' 2>/dev/null)
 
-.PHONY: demo test bench chaos fuzz soak lint clean
+.PHONY: demo test bench chaos fuzz sanitize soak lint clean
 
 demo: $(VENV)/installed-base
 	$(VENV)/bin/shotstream demo --out out/demo
@@ -21,6 +21,9 @@ chaos: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-dev
 	$(PY) -m tests.fuzz --messages 1000000 --json out/fuzz.json
+
+sanitize: $(VENV)/installed-dev
+	$(PY) -m tests.sanitize --rounds 25 --inputs 1000000
 
 soak: $(VENV)/installed-base
 	$(VENV)/bin/shotstream bench --bridge --soak 30 --json out/soak.json

@@ -116,23 +116,36 @@ static bool can_work(const shs_client_config *config, address *where) {
     return where->is_loopback || keys != 0; /* nothing would be encrypted */
 }
 
+#define NUM_TEXTS 9
+
+static void list_texts(shs_client_config *config, const char **texts[NUM_TEXTS]) {
+    texts[0] = &config->server_name;
+    texts[1] = &config->connection_file;
+    texts[2] = &config->ctl_endpoint;
+    texts[3] = &config->token;
+    texts[4] = &config->curve_server_key;
+    texts[5] = &config->curve_public_key;
+    texts[6] = &config->curve_secret_key;
+    texts[7] = &config->client_name;
+    texts[8] = &config->engine;
+}
+
+/* After this all texts are the client's own, whether or not there was memory for each. */
 static bool keep_texts(shs_client_config *config) {
-    bool kept = keep(&config->server_name) & keep(&config->connection_file) & keep(&config->ctl_endpoint);
-    kept &= keep(&config->token) & keep(&config->curve_server_key) & keep(&config->curve_public_key);
-    kept &= keep(&config->curve_secret_key) & keep(&config->client_name) & keep(&config->engine);
+    const char **texts[NUM_TEXTS];
+    bool kept = true;
+    int i;
+    list_texts(config, texts);
+    for (i = 0; i < NUM_TEXTS; i++)
+        if (!keep(texts[i])) kept = false;
     return kept;
 }
 
 static void free_texts(shs_client_config *config) {
-    free((char *)(uintptr_t)config->server_name);
-    free((char *)(uintptr_t)config->connection_file);
-    free((char *)(uintptr_t)config->ctl_endpoint);
-    free((char *)(uintptr_t)config->token);
-    free((char *)(uintptr_t)config->curve_server_key);
-    free((char *)(uintptr_t)config->curve_public_key);
-    free((char *)(uintptr_t)config->curve_secret_key);
-    free((char *)(uintptr_t)config->client_name);
-    free((char *)(uintptr_t)config->engine);
+    const char **texts[NUM_TEXTS];
+    int i;
+    list_texts(config, texts);
+    for (i = 0; i < NUM_TEXTS; i++) free((char *)(uintptr_t)*texts[i]);
 }
 
 /* --- making and ending --- */

@@ -14,7 +14,9 @@ import pytest
 import shotstream as ss
 from shotstream.bridge import auth
 from shotstream.bridge.server import Server, ServerConfig
+from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine, read_chart
+from tests.story.test_beats import BOOK
 
 from .c_library import CClient, Frame, K, needs_library, params, runtime_environment
 
@@ -193,6 +195,26 @@ def test_the_film_takes_every_plain_command(serve, client):
     assert ours.answer("control", K["CONTROL_CLEAR"], c.c_int64(0), c.c_int64(0)).code == 0
     assert ours.answer("control", K["CONTROL_HOLD"], c.c_int64(0), c.c_int64(0)).command > 0
     assert ours.answer("control", K["CONTROL_RESUME"], c.c_int64(0), c.c_int64(0)).code == 0
+
+
+def test_a_game_triggers_beats_and_sets_variables(client, ends):
+    book = parse_beats(BOOK, "beats.yaml").book
+    film = ss.open("test-chart", engine=FakeEngine(), ahead=0)
+    ends.enter_context(Server(film, ServerConfig(clock="demand"), book=book))
+    game = client(role="trigger", delivery=K["MODE_LOSSLESS"])
+    number = game.ask("trigger", "walk", params({"place": "home", "speed": 2.5}), 2)
+    assert game.wait("ANSWER", request_id=number).code == 0
+    assert game.wait("BEAT", name=b"walk", text=b"running")
+    frame, _ = game.take()
+    state = game.wait("STATE", request_id=number, code=K["STATE_PRESENTED"])
+    assert state.command == frame.last_cmd > 0 and state.frame_id == frame.frame_id
+    assert game.answer("set_variables", params({"weather": "rain", "threat": 0.5}), 2).code == 0
+    found = json.loads(game.read(game.answer("query", 1 << K["QUERY_VARIABLES"] | 1 << K["QUERY_BEATS"]).request_id))
+    assert found["variables"] == {"weather": "rain", "threat": 0.5}
+    assert "walk" in {beat["name"] for beat in found["beats"]}
+    assert game.answer("trigger", "secret", None, 0).code == K["E_DENIED"]
+    assert game.answer("trigger", "walk", params({"place": 3}), 1).code == K["E_INVALID"]
+    assert game.answer("cut", "a fox", NO_SEED, 0, 0).code == K["E_DENIED"]
 
 
 def test_a_refusal_of_the_film_is_an_answer_with_its_words(serve, client):

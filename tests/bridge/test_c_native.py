@@ -14,7 +14,7 @@ from shotstream.bridge import messages as m
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
 
-from .c_library import ROOT, SOURCE, K, build, needs_library
+from .c_library import ROOT, SANITIZERS, SOURCE, K, build, needs_library
 
 pytestmark = needs_library
 GOLDEN = ROOT / "tests/golden/bridge"
@@ -118,12 +118,6 @@ def test_every_message_of_the_server_is_read_or_known_not_to_be():
     assert read == {tag.upper() for tag in tags}
 
 
-SANITIZERS = {
-    "address,undefined": {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1"},
-    "thread": {"TSAN_OPTIONS": f"suppressions={SOURCE}/tests/tsan.supp:halt_on_error=1"},
-}
-
-
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 def test_sanitizers_find_nothing(tmp_path, story, sanitizer):
     environment = {**os.environ, **SANITIZERS[sanitizer]}
@@ -184,3 +178,21 @@ def test_the_program_in_the_header_runs_with_an_installed_library(plain, serve, 
 def test_valgrind_finds_nothing_in_a_client_without_a_server(plain):
     strict = ["--error-exitcode=3", "--leak-check=full", "--errors-for-leak-kinds=definite", "-q"]
     run("valgrind", *strict, plain / "tests/wire_checks", GOLDEN)
+
+
+# --- fuzzing -----------------------------------------------------------------------------------------------------
+
+
+def test_twenty_seconds_of_fuzzing_find_nothing(tmp_path):
+    if shutil.which("clang") is None:
+        pytest.skip("no clang; install clang and its libclang-rt-*-dev for libFuzzer")
+    probe = tmp_path / "probe.c"
+    probe.write_text("int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { (void)d; (void)n; return 0; }\n")
+    made = subprocess.run(["clang", "-fsanitize=fuzzer,address", probe, "-o", tmp_path / "probe"], capture_output=True)
+    if made.returncode:
+        pytest.skip("clang has no libFuzzer here; install libclang-rt-*-dev of its version")
+    options = ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++", "-DSHOTSTREAM_BRIDGE_TESTS=OFF"]
+    folder = build(tmp_path / "build", "-DSHOTSTREAM_BRIDGE_FUZZ=ON", *options)
+    (tmp_path / "found").mkdir()
+    limits = ["-max_total_time=20", "-max_len=4096", "-malloc_limit_mb=64"]
+    run(folder / "fuzz/fuzz_messages", "-seed=1", *limits, tmp_path / "found", GOLDEN, cwd=tmp_path)
