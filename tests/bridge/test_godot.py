@@ -110,7 +110,7 @@ def test_recorded_messages_read_and_write_the_same_in_gdscript(tmp_path):
     # what the client's methods ask for is what the recorded requests ask for, but for the order of the keys
     recorded = [value["map"] for value in expected.values() if "ttl" in value["map"]]
     asked = [line["request"]["map"] for line in lines if "request" in line]
-    assert len(asked) == 20
+    assert len(asked) == 22
     for request in asked:
         same_type = [one for one in recorded if one["t"] == request["t"]]
         assert without_defaults(request) in [without_defaults(one) for one in same_type], request

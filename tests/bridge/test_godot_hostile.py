@@ -1,6 +1,7 @@
 """The GDScript client in headless Godot 3 against servers that mean harm: it goes on, and its memory stays small."""
 
 import contextlib
+import hashlib
 import socket
 import struct
 import threading
@@ -11,6 +12,7 @@ import zmq
 
 from shotstream.bridge import wire
 from shotstream.bridge.faults import Code
+from shotstream.bridge.messages import MAX_CHUNK_BYTES
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM
 from tests.bridge.waiting import wait_until
 from tests.golden.bridge.__main__ import EXAMPLES
@@ -103,15 +105,18 @@ PICTURE = bytes(64 * 64 * 4)
 
 class Liar:
     """Says hello as a server does, with ``welcome`` put over its words, then ``lies`` (messages as maps), and on the
-    first credit sends ``frames``: (fields put over a frame's header, pixels)."""
+    first credit sends ``frames``: (fields put over a frame's header, pixels). ``chunk`` is put over its chunks."""
 
-    def __init__(self, welcome=None, lies=(), frames=()):
+    save = bytes(range(251)) * 600
+
+    def __init__(self, welcome=None, lies=(), frames=(), chunk=None):
         self._welcome, self._lies, self._frames = welcome or {}, lies, frames
         self._context = zmq.Context()
         self._ctl, self._frm = self._context.socket(zmq.ROUTER), self._context.socket(zmq.ROUTER)
         self._ctl.linger = self._frm.linger = 0
         self.endpoint = f"tcp://127.0.0.1:{self._ctl.bind_to_random_port('tcp://127.0.0.1')}"
         self._frm_port = self._frm.bind_to_random_port("tcp://127.0.0.1")
+        self._chunk, self._pieces, self.uploaded = chunk or {}, 0, b""
         self.hellos = self.frames_sent = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -137,6 +142,8 @@ class Liar:
             self._say(peer, {"t": "pong", "c0": said["c0"], "s1": 0, "s2": 0})
         elif said["t"] == "subscribe":
             self._say(peer, {**plain("subscribed"), "id": said["id"], "mode": "lossless", "window": 2})
+        elif said["t"] in ("download", "upload"):
+            self._say(peer, self._piece(said))
         elif said["t"] == "query":
             self._say(peer, {"t": "ack", "id": said["id"]})
         elif said["t"] == "c":
@@ -146,6 +153,22 @@ class Liar:
                 with contextlib.suppress(zmq.ZMQError):
                     self._frm.send_multipart([peer, wire.MAGIC, msgspec.msgpack.encode(header), pixels])
                 self.frames_sent += 1
+
+    def _piece(self, said):
+        """Every second request for a piece comes too soon."""
+        self._pieces += 1
+        if self._pieces % 2 == 0:
+            return {"t": "error", "id": said["id"], "code": int(Code.RATE), "text": "too fast", "retry_ms": 5}
+        offset = said["offset"]
+        if said["t"] == "download":
+            piece = self.save[offset : offset + MAX_CHUNK_BYTES]
+            return {**plain("chunk"), "id": said["id"], "offset": offset, "total": len(self.save), "data": piece,
+                    **self._chunk}  # fmt: skip
+        assert offset == len(self.uploaded)
+        self.uploaded += said["data"]
+        if len(self.uploaded) < said["total"]:
+            return {"t": "ack", "id": said["id"]}
+        return {**plain("saved"), "id": said["id"]}
 
     def _say(self, peer, message):
         self._ctl.send_multipart([peer, wire.MAGIC, msgspec.msgpack.encode(message)])
@@ -223,6 +246,29 @@ def test_what_a_server_says_by_itself_reaches_the_game(lie):
     assert (gap["frame"], gap["count"]) == (21, 3)
     assert client.event("error")["text"] == "out of memory"
     client.event("notice", about="shutdown")
+
+
+def test_a_save_file_of_several_pieces_goes_both_ways_at_the_servers_pace(lie):
+    client, liar = lie()
+    client.event("connected")
+    number = client.call("download", "here")
+    assert client.call("download", "there") == 0  # one at a time
+    loaded = client.event("answered", id=number)["answer"]
+    assert loaded["data"] == hashlib.sha256(liar.save).hexdigest() and len(liar.save) > 3 * MAX_CHUNK_BYTES
+    client.event("answered", id=client.call("upload", "here", "@kept"))
+    assert liar.uploaded == liar.save
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [{"offset": 1}, {"total": 2**32 - 1}, {"total": 1}, {"data": b""}, {"data": "text"}, {"t": "ack"}, {"data": None}],
+)
+def test_a_save_file_that_cannot_be_is_refused(lie, chunk):
+    client, _ = lie(chunk=chunk)
+    client.event("connected")
+    number = client.call("download", "here")
+    client.event("error", id=number, code=int(Code.PROTOCOL))
+    assert client.call("download", "here") != 0  # another may begin
 
 
 def test_a_clock_beyond_all_bounds_is_survived(lie):

@@ -143,6 +143,7 @@ void ShotStreamNative::tell(const shs_event &event) {
                 commands[request] = event.command;
                 if (commands.size() > MAX_COMMANDS) commands.erase(commands.begin());
             }
+            read_answer(event.request_id, details);
             emit_signal("answered", request, details);
             break;
         case SHS_EVENT_STATE:
@@ -163,6 +164,15 @@ void ShotStreamNative::tell(const shs_event &event) {
             if (kind < sizeof KINDS / sizeof *KINDS) emit_signal("notice", KINDS[kind], details);
         }
     }
+}
+
+// A downloaded checkpoint, if the answer brought one.
+void ShotStreamNative::read_answer(uint32_t request, Dictionary &details) {
+    uint64_t size = 0;
+    if (shs_answer_read(client, request, nullptr, 0, &size) != SHS_E_TOO_LARGE) return;
+    PackedByteArray data;
+    data.resize(int64_t(size));
+    if (shs_answer_read(client, request, data.ptrw(), size, nullptr) == SHS_OK) details["data"] = data;
 }
 
 int64_t ShotStreamNative::sent(shs_result result, uint32_t request) {
@@ -222,6 +232,14 @@ int64_t ShotStreamNative::restore(const String &name) {
     SEND(shs_restore(client, name.utf8().get_data(), &request));
 }
 
+int64_t ShotStreamNative::download(const String &name) {
+    SEND(shs_download(client, name.utf8().get_data(), &request));
+}
+
+int64_t ShotStreamNative::upload(const String &name, const PackedByteArray &data) {
+    SEND(shs_upload(client, name.utf8().get_data(), data.ptr(), uint64_t(data.size()), &request));
+}
+
 int64_t ShotStreamNative::undo(int64_t num_shots) {
     SEND(shs_control(client, SHS_CONTROL_UNDO, num_shots, 0, &request));
 }
@@ -246,6 +264,8 @@ void ShotStreamNative::_bind_methods() {
     ClassDB::bind_method(D_METHOD("take", "prepared"), &ShotStreamNative::take);
     ClassDB::bind_method(D_METHOD("checkpoint", "name"), &ShotStreamNative::checkpoint);
     ClassDB::bind_method(D_METHOD("restore", "name"), &ShotStreamNative::restore);
+    ClassDB::bind_method(D_METHOD("download", "name"), &ShotStreamNative::download);
+    ClassDB::bind_method(D_METHOD("upload", "name", "data"), &ShotStreamNative::upload);
     ClassDB::bind_method(D_METHOD("undo", "num_shots"), &ShotStreamNative::undo, DEFVAL(1));
     ClassDB::bind_method(D_METHOD("get_texture"), &ShotStreamNative::get_texture);
     ClassDB::bind_method(D_METHOD("set_server_name", "name"), &ShotStreamNative::set_server_name);

@@ -35,6 +35,8 @@ public:
     int64_t take(int64_t prepared);
     int64_t checkpoint(const godot::String &name);
     int64_t restore(const godot::String &name);
+    int64_t download(const godot::String &name);
+    int64_t upload(const godot::String &name, const godot::PackedByteArray &data);
     int64_t undo(int64_t num_shots);
 
     godot::Ref<godot::ImageTexture> get_texture() const;
@@ -48,6 +50,7 @@ protected:
 
 private:
     int64_t sent(shs_result result, uint32_t request);
+    void read_answer(uint32_t request, godot::Dictionary &details);
     void tell(const shs_event &event);
     void show(const shs_frame &frame);
 

@@ -57,11 +57,14 @@ func tell_requests():
 	client.restore("before_choice")
 	client.branch("before_choice", 9)
 	client.undo(2)
+	client.forget("before_choice")
+	client.upload("before_choice", bytes_of("0001feff41"))
 	client.query(["status", "beats", "variables", "checkpoints"])
 	for id in client.link._pending:
 		var message = client.link._pending[id]["message"]
 		message["id"] = 7
 		message["ts"] = -5000000000
+		message["ttl"] = 2000
 		tell({"request": plain(message)})
 
 

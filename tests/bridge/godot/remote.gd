@@ -2,7 +2,7 @@
 #
 # In: {"call": NAME, "args": [...]} calls a method of the client, {"set": NAME, "value": ...} sets a property of it,
 # {"link": NAME, "value": ...} one of its link, {"go": true} begins to connect, {"presents": false} makes it never say
-# that it showed a frame, {"quit": true} leaves.
+# that it showed a frame, {"quit": true} leaves. The argument "@kept" stands for the bytes that an answer brought last.
 # Out: {"result": ...} after a call, {"event": {...}}, {"frame": {...}} with the SHA-256 of the pixels.
 extends SceneTree
 
@@ -14,6 +14,7 @@ var test = StreamPeerTCP.new()
 var line = ""
 var running = false
 var presents = true
+var kept = null
 
 
 func _init():
@@ -54,26 +55,37 @@ func carry_out(order):
 	elif order.has("link"):
 		client.link.set(order["link"], whole(order["value"]))
 	else:
-		tell({"result": client.callv(order["call"], whole(order["args"]))})
+		var args = whole(order["args"])
+		for index in range(args.size()):
+			if typeof(args[index]) == TYPE_STRING and args[index] == "@kept":
+				args[index] = kept
+		tell({"result": client.callv(order["call"], args)})
 
 
 func show():
 	client.step()
 	var event = client.take_event()
 	while event != null:
+		if event["kind"] == "answered" and event["answer"].has("data"):
+			kept = event["answer"]["data"]
+			event["answer"]["data"] = sha256(kept)
 		tell({"event": event})
 		event = client.take_event()
 	var frame = client.take_frame()
 	while frame != null:
-		var hash_ = HashingContext.new()
-		hash_.start(HashingContext.HASH_SHA256)
-		hash_.update(frame["data"])
 		var told = frame.duplicate()
-		told["data"] = hash_.finish().hex_encode()
+		told["data"] = sha256(frame["data"])
 		tell({"frame": told})
 		if presents:
 			client.presented(frame)
 		frame = client.take_frame()
+
+
+func sha256(bytes):
+	var hash_ = HashingContext.new()
+	hash_.start(HashingContext.HASH_SHA256)
+	hash_.update(bytes)
+	return hash_.finish().hex_encode()
 
 
 func tell(what):

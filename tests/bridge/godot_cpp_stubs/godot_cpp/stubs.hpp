@@ -27,6 +27,7 @@ struct StringName {
 };
 
 struct Dictionary;
+struct PackedByteArray;
 struct Object {};
 
 struct Variant {
@@ -39,6 +40,7 @@ struct Variant {
     Variant(const char *value);
     Variant(const String &value);
     Variant(const Dictionary &value);
+    Variant(const PackedByteArray &value);
     Type get_type() const;
     bool booleanize() const;
     operator int64_t() const;
@@ -60,6 +62,7 @@ struct Dictionary {
 struct PackedByteArray {
     int64_t size() const;
     int64_t resize(int64_t size);
+    const uint8_t *ptr() const;
     uint8_t *ptrw();
 };
 

@@ -22,12 +22,15 @@
 # A frame is a Dictionary: "id" (never goes back, also when the server is restarted), "data" (bytes, rows without gaps),
 # "width", "height", "format", "shot", "shot_frame", "block", "command" (id of the server's newest command that first
 # shows here, 0 for none), "flags" (Protocol.FLAG_*), "dropped" (frames left out before it), "seed", "time_ns" (in the
-# film), "age_ms" (since the server released it), "index" (its number on this server) and "stream".
+# film), "age_ms" (since the server released it), "index" (its number on this server), "source" (its number in the film,
+# which goes back when a checkpoint is restored) and "stream".
 
 const Protocol = preload("../protocol.gd")
 const Link = preload("link.gd")
+const Transfer = preload("transfer.gd")
 
 const TTL_MS = 2000
+const STORY_TTL_MS = 10000 # going back in the film takes its time
 const RETRY_SUBSCRIBE_NS = 500000000
 const MAX_COMMANDS = 1024
 const BYTES_PER_PX = {"rgb8": 3, "rgba8": 4, "bgra8": 4}
@@ -50,10 +53,12 @@ var _id_base = 0
 var _fresh = false
 var _subscribe_at_ns = 0
 var _subscribing = false
+var _transfer
 
 
 func _init(platform):
 	link = Link.new(platform)
+	_transfer = Transfer.new(link)
 
 
 func is_up():
@@ -67,6 +72,7 @@ func stream_info():
 
 func step():
 	link.step()
+	_transfer.step()
 	var found = link.take()
 	while found != null:
 		_on_found(found)
@@ -137,38 +143,53 @@ func resume():
 
 
 func prepare(text, frames = 0, seed_number = -1):
-	return request("prepare", {"text": text, "frames": _above(frames, 1), "seed": _above(seed_number, 0)})
+	return request("prepare", {"text": text, "frames": _above(frames, 1), "seed": _above(seed_number, 0)}, STORY_TTL_MS)
 
 
 # Put the shot on air that `prepare` returned this id for.
 func take(prepared):
-	return request("take", {"cmd": _commands.get(prepared, 4294967295)})
+	return request("take", {"cmd": _commands.get(prepared, 4294967295)}, STORY_TTL_MS)
 
 
 # Throw a prepared shot away; 0 is all of them.
 func cancel(prepared = 0):
-	return request("cancel", {"cmd": _commands.get(prepared, 4294967295) if prepared else null})
+	return request("cancel", {"cmd": _commands.get(prepared, 4294967295) if prepared else null}, STORY_TTL_MS)
 
 
 func checkpoint(name):
-	return request("checkpoint", {"name": name})
+	return request("checkpoint", {"name": name}, STORY_TTL_MS)
 
 
 func restore(name):
-	return request("restore", {"name": name})
+	return request("restore", {"name": name}, STORY_TTL_MS)
 
 
 func branch(name, seed_number = -1):
-	return request("branch", {"name": name, "seed": _above(seed_number, 0)})
+	return request("branch", {"name": name, "seed": _above(seed_number, 0)}, STORY_TTL_MS)
+
+
+func forget(name):
+	return request("forget", {"name": name}, STORY_TTL_MS)
 
 
 func undo(num_shots = 1):
-	return request("undo", {"n": num_shots})
+	return request("undo", {"n": num_shots}, STORY_TTL_MS)
+
+
+# The bytes of a checkpoint, for the game's own save-file: "data" of the answer. One download or upload at a time; the id
+# is 0 when another is under way.
+func download(name):
+	return _transfer.start(name, null)
+
+
+# Hand back what `download` gave, as checkpoint `name`; `restore` goes on from it.
+func upload(name, data):
+	return _transfer.start(name, data)
 
 
 # `what`: any of "status", "beats", "variables", "checkpoints"; they come as an "answered" event.
 func query(what):
-	return request("query", {"what": what})
+	return request("query", {"what": what}, STORY_TTL_MS)
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
@@ -193,13 +214,24 @@ func _on_found(found):
 			_subscribing = false
 			_events.append({"kind": "disconnected", "reason": found["text"]})
 		"answer":
-			_on_answer(found)
+			if _transfer.owns(found["id"]):
+				_add(_transfer.on_answer(found["message"]))
+			else:
+				_on_answer(found)
 		"error":
-			_on_error(found)
+			if _transfer.owns(found["id"]):
+				_add(_transfer.on_error(found))
+			else:
+				_on_error(found)
 		"said":
 			_on_said(found["message"])
 		"frame":
 			_on_frame(found["message"], found["pixels"])
+
+
+func _add(event):
+	if event != null:
+		_events.append(event)
 
 
 func _on_up(restarted):
@@ -290,5 +322,6 @@ func _on_frame(message, pixels):
 		"time_ns": message["pts"],
 		"age_ms": (link.server_ns() - message["due"]) / 1000000.0,
 		"index": message["f"],
+		"source": message["src"],
 		"stream": message["st"],
 	})

@@ -135,6 +135,16 @@ func restore(checkpoint_name):
 	return _client.restore(checkpoint_name)
 
 
+# The bytes of a checkpoint, for the game's own save-file: they come as "data" of the answer.
+func download(checkpoint_name):
+	return _client.download(checkpoint_name)
+
+
+# Hand such bytes back as a checkpoint; `restore` goes on from it.
+func upload(checkpoint_name, data):
+	return _client.upload(checkpoint_name, data)
+
+
 func undo(num_shots = 1):
 	return _client.undo(num_shots)
 
