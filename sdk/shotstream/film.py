@@ -363,6 +363,14 @@ class Film:
         """
         return self._session.restore(state, seed=None if seed is None else check_seed(seed))
 
+    def check_snapshot(self, state: bytes) -> None:
+        """Look whether this film could go on from a snapshot. What the engine thinks of its part, a restore tells.
+
+        Raises:
+            ScriptError: no snapshot, damaged, or of another bundle.
+        """
+        self._session.check_snapshot(state)
+
     def watch_shots(self, callback: Callable[[int, bytes], None] | None) -> None:
         """Have ``callback(shot, state)`` called before each shot opens, with a snapshot that begins with its first
         frame; None ends that. It runs in the film's thread and delays the shot by as long as it takes."""

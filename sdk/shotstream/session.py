@@ -358,6 +358,13 @@ class Session:
     def restore(self, data: bytes, *, seed: int | None = None) -> dict[int, Receipt]:
         """Go back to a snapshot: frames not yet taken and commands not yet begun are dropped. With ``seed``, noise from
         there on is drawn anew. Returns new receipts of the commands that waited in it, by the number each had then."""
+        state = self.check_snapshot(data)
+        receipts: dict[int, Receipt] = {}
+        self._at_boundary(lambda: self._restore(state, receipts, seed))
+        return receipts
+
+    def check_snapshot(self, data: bytes) -> FilmState:
+        """What a snapshot holds. Raises ScriptError when it is none, damaged, or of another bundle."""
         from .story.checkpoint import unpack
 
         state = unpack(data)
@@ -368,9 +375,7 @@ class Session:
                 f"the snapshot is of bundle {theirs[0]!r} at {theirs[1]}x{theirs[2]}, this film has {mine[0]!r} at "
                 f"{mine[1]}x{mine[2]}; open the film with the same bundle"
             )
-        receipts: dict[int, Receipt] = {}
-        self._at_boundary(lambda: self._restore(state, receipts, seed))
-        return receipts
+        return state
 
     def _at_boundary(self, job: Callable[[], object]) -> object:
         """Run ``job`` in the engine thread between two blocks and hand back its result."""

@@ -13,6 +13,7 @@ from shotstream.testing import FakeEngine
 def runtime(tmp_path, monkeypatch):
     folder = tmp_path / "runtime"
     monkeypatch.setenv("SHOTSTREAM_RUNTIME", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return folder
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import shotstream as ss
 from shotstream.bridge.faults import Denied
-from shotstream.bridge.messages import BeatRequest
+from shotstream.bridge.messages import BeatRequest, Flag
 from shotstream.bridge.moderation import Moderation
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.errors import ConfigError, ScriptError
@@ -415,3 +415,41 @@ def test_whatever_is_asked_the_server_answers(serve, connect):
         facts = clients["trigger"].variables()
     assert set(facts) == {"weather", "threat"} and facts["weather"] in ("clear", "rain") and 0 <= facts["threat"] <= 1
     assert all(client.connections == 1 for client in clients.values())
+
+
+# --- beside the film's state -------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_holds_what_the_story_knew(serve, connect):
+    serve()
+    game, director = connect(role="trigger"), connect(role="director")
+    before = game.variables()
+    game.checkpoint("before")
+    data = game.download("before")
+    game.set(weather="rain", threat=0.5)
+    assert game.variables() != before
+    game.restore("before")
+    assert game.variables() == before
+    game.set(weather="rain")
+    game.upload("again", data)
+    director.branch("again")
+    assert game.variables() == before
+
+
+def test_a_restored_beat_goes_on_to_its_follow_up(serve, connect):
+    """The beat was on screen when it was saved; its receipts belong to another run of the film."""
+    serve()
+    game = connect(role="trigger")
+    frames = game.frames(mode="lossless", timeout=PATIENCE_S)
+    game.set(threat=0.9)
+    game.trigger("chain")
+    next(frames)
+    game.checkpoint("here")
+    while (frame := next(frames)).shot < 1:
+        pass
+    game.restore("here")
+    while frame.shot >= 1 or not frame.flags & Flag.RESTORED:
+        frame = next(frames)
+    while (frame := next(frames)).shot < 1:
+        pass
+    assert frame.is_cut

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .client import Client
-    from .messages import Role
+    from .messages import OnDisconnect, Role
 
 __all__ = ["connect"]
 
@@ -26,6 +26,7 @@ def connect(
     keys: str | os.PathLike[str] | None = None,
     server_key: str | os.PathLike[str] | None = None,
     client: str = "",
+    on_disconnect: OnDisconnect = "keep",
     timeout: float = 5.0,
 ) -> Client:
     """Connect to a server that ``shotstream serve`` started.
@@ -38,6 +39,8 @@ def connect(
         token: of that role, for an endpoint on this machine.
         keys, server_key: CURVE keys for another machine: your ``.key_secret`` file, and the server's ``.key`` file.
         client: how the server calls this client in its figures.
+        on_disconnect: what happens to the film when this client is lost without a goodbye: "keep" lets it go on, "hold"
+            stops it at the next block, which needs the role operator.
         timeout: seconds to try; a server at ``endpoint`` that refuses this client ends it sooner.
 
     Raises:
@@ -55,6 +58,7 @@ def connect(
         keys=Path(keys) if keys is not None else None,
         server_key=Path(server_key) if server_key is not None else None,
         client=client or f"python-{os.getpid()}",
+        on_disconnect=on_disconnect,
     )
     # A connection file may be that of a server which is just being replaced; the next look at it may help.
     if not made.wait_connected(timeout, or_refused=endpoint is not None):

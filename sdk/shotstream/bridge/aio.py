@@ -44,6 +44,7 @@ from .messages import (
     WorldRequest,
 )
 from .remote import RemoteFrame, RemoteReceipt
+from .story_client import AsyncStoryCommands
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +57,7 @@ async def connect(endpoint: str | None = None, **options: Any) -> AsyncIterator[
         await asyncio.to_thread(client.close)
 
 
-class AsyncClient:
+class AsyncClient(AsyncStoryCommands):
     """A ``Client`` for one event loop; made by ``connect`` of this module."""
 
     def __init__(self, client: Client) -> None:

@@ -41,6 +41,7 @@ from .messages import (
     HoldRequest,
     Message,
     Mode,
+    OnDisconnect,
     OriginName,
     PinRequest,
     PixelFormatName,
@@ -61,19 +62,28 @@ from .messages import (
     WorldRequest,
 )
 from .remote import RemoteReceipt
+from .story_client import StoryCommands
 
 _KEPT_EVENTS = 256
 _KEPT_RECEIPTS = 1024
 
 
-class Client:
+class Client(StoryCommands):
     """A connection to a server. Made by ``shotstream.connect``; use it in a ``with`` statement or call ``close``.
 
     All methods may be called from any thread. A command waits for the server's word that it was taken, at most
     its ``ttl_ms`` and a little more, and returns a receipt.
     """
 
-    def __init__(self, find: Callable[[], Address], *, role: Role, name: str, engine: str = "python") -> None:
+    def __init__(
+        self,
+        find: Callable[[], Address],
+        *,
+        role: Role,
+        name: str,
+        engine: str = "python",
+        on_disconnect: OnDisconnect = "keep",
+    ) -> None:
         self.changed = threading.Condition()
         """Held while anything here changes, and notified then."""
         self._receipts: OrderedDict[int, RemoteReceipt] = OrderedDict()
@@ -90,6 +100,7 @@ class Client:
             role=role,
             client=name,
             engine=engine,
+            on_disconnect=on_disconnect,
             on_message=self._on_message,
             on_frame=self._on_frame,
             on_change=self._on_change,
@@ -441,6 +452,7 @@ def make_client(
     keys: Path | None,
     server_key: Path | None,
     client: str,
+    on_disconnect: OnDisconnect,
 ) -> Client:
     """A client that begins to connect; see ``shotstream.connect``."""
     if endpoint is None:
@@ -452,7 +464,7 @@ def make_client(
             connection = auth.read_connection(path)
             return Address(ctl=connection.ctl, token=connection.tokens.get(role, ""))
 
-        return Client(find, role=role, name=client)
+        return Client(find, role=role, name=client, on_disconnect=on_disconnect)
     if (keys is None) != (server_key is None):
         raise ConfigError("keys and server_key go together: your .key_secret file and the server's .key file")
     pair = auth.load_keys(keys, server=server_key) if keys is not None else None
@@ -462,4 +474,4 @@ def make_client(
             f"endpoint={endpoint!r} has no port; use the one that 'shotstream serve' printed for commands"
         )
     address = Address(ctl=endpoint, token=token or "", keys=pair)
-    return Client(lambda: address, role=role, name=client)
+    return Client(lambda: address, role=role, name=client, on_disconnect=on_disconnect)

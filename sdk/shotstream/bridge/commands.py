@@ -9,14 +9,17 @@ from ..film import Film
 from ..receipts import Receipt
 from .desk import Task, Tasks
 from .messages import (
+    CancelRequest,
     ClearRequest,
     CutRequest,
     HoldRequest,
     PinRequest,
+    PrepareRequest,
     PromptRequest,
     Request,
     ResumeRequest,
     Role,
+    TakeRequest,
     UnpinRequest,
     WorldRequest,
 )
@@ -39,6 +42,9 @@ _COMMANDS: dict[type[Request], tuple[Role, Command]] = {
     WorldRequest: ("director", lambda film, request: film.world(request.text)),
     ClearRequest: ("director", lambda film, request: film.clear()),
     PinRequest: ("director", _pin),
+    PrepareRequest: ("director", lambda film, ask: film.prepare(ask.text, ask.frames, seed=ask.seed)),
+    TakeRequest: ("director", lambda film, request: film.take(request.cmd)),
+    CancelRequest: ("director", lambda film, request: film.cancel(request.cmd)),
     UnpinRequest: ("director", lambda film, request: film.unpin(request.shot, request.frame)),
     HoldRequest: ("operator", lambda film, request: film.hold()),
     ResumeRequest: ("operator", lambda film, request: film.resume()),

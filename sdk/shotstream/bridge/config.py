@@ -24,6 +24,8 @@ class ServerConfig:
         rate_hz, burst: requests a client may make.
         spool_mb: pictures that wait for a "lossless" client before new ones are lost, in MiB; at least 16 frames.
         max_clients: more are turned away.
+        saves: folder where checkpoints outlive the server; None keeps them in memory.
+        undo: keep the film as it was at the start of each of the latest shots.
     """
 
     name: str = "default"
@@ -36,6 +38,8 @@ class ServerConfig:
     burst: int = 40
     spool_mb: int = 256
     max_clients: int = 32
+    saves: Path | None = None
+    undo: bool = True
 
     def __post_init__(self) -> None:
         auth.check_bind(self.bind, has_keys=self.keys is not None)

@@ -37,6 +37,7 @@ from .messages import (
     PROTO_MIN,
     Ack,
     Bye,
+    Chunk,
     Error,
     Hello,
     Limits,
@@ -53,7 +54,7 @@ from .messages import (
     Welcome,
 )
 from .packing import can_pack
-from .sessions import Clients, Session, Strikes, TokenBucket
+from .sessions import CHUNKS_HZ, Clients, Session, Strikes, TokenBucket
 
 log = logging.getLogger("shotstream.bridge")
 
@@ -66,11 +67,13 @@ class Task:
     """What a kind of request does, and the least role that may ask for it.
 
     ``do`` gets the client and the request, in the bridge thread, and must not wait: what takes longer is handed back as
-    a future, and answered when that is done. A ``ShotstreamError`` refuses the request.
+    a future, and answered when that is done. A ``ShotstreamError`` refuses the request. ``is_chunk`` says that there
+    are many in a row, which have a rate of their own.
     """
 
     role: Role
     do: Callable[[Session, Any], Answer | Future[Answer]]
+    is_chunk: bool = False
 
 
 Tasks = Mapping[type[Request], Task]
@@ -211,6 +214,8 @@ class Desk:
             return Code.AUTH, "the token is not one of this server's; read its connection file again"
         if not auth.allows(granted, hello.role):
             return Code.DENIED, f"role {hello.role!r} was asked for and {granted!r} is granted; ask for less"
+        if hello.on_disconnect == "hold" and not auth.allows(hello.role, "operator"):
+            return Code.DENIED, f"a hold at the loss of a client needs the role operator, it has {hello.role}"
         known = hello.resume in self._clients.by_id or self._clients.of_peer(peer) is not None
         if len(self._clients.by_id) >= self._config.max_clients and not known:
             return Code.BUSY, f"all {self._config.max_clients} places are taken; try again later"
@@ -255,10 +260,13 @@ class Desk:
         if answer is not None:
             self._send(session.peer, answer)
         elif request.id not in session.pending:  # one that is being worked on is answered when that is done
-            wait_ms = session.bucket.take()
+            task = self._tasks.get(type(request))
+            is_chunk = task is not None and task.is_chunk
+            wait_ms = (session.chunks if is_chunk else session.bucket).take()
             if wait_ms:
                 # Not remembered: the same request may come again when it is welcome.
-                text = f"more than {self._config.rate_hz} requests a second; wait {wait_ms} ms"
+                rate = CHUNKS_HZ if is_chunk else self._config.rate_hz
+                text = f"more than {rate} requests a second; wait {wait_ms} ms"
                 self._send(session.peer, Error(id=request.id, code=Code.RATE, text=text, retry_ms=wait_ms))
                 return
             self._begin(asked)
@@ -329,7 +337,8 @@ class Desk:
         self._answer(asked, Ack(id=number) if result is None else result)
 
     def _answer(self, asked: _Asked, answer: Message) -> None:
-        asked.session.remember(asked.request.id, answer)
+        if not isinstance(answer, Chunk):  # large, and good for asking again
+            asked.session.remember(asked.request.id, answer)
         if asked.session.id in self._clients.by_id:
             self._send(asked.session.peer, answer)
 

@@ -32,6 +32,7 @@ from .messages import (
     PROTO_MIN,
     Ack,
     Bye,
+    Chunk,
     Credit,
     Error,
     Event,
@@ -39,12 +40,14 @@ from .messages import (
     FrameHeader,
     Hello,
     Message,
+    OnDisconnect,
     Ping,
     Pong,
     Reject,
     Request,
     Result,
     Role,
+    Saved,
     State,
     Subscribed,
     Welcome,
@@ -111,11 +114,13 @@ class Link:
         role: Role,
         client: str,
         engine: str = "",
+        on_disconnect: OnDisconnect = "keep",
         on_message: Callable[[State | Event], None],
         on_frame: Callable[[FrameHeader, memoryview | None, int], None],
         on_change: Callable[[], None],
     ) -> None:
         self._find, self._role, self._client, self._engine = find, role, client[:64], engine[:64]
+        self._on_disconnect: OnDisconnect = on_disconnect
         self._on_message, self._on_frame, self._on_change = on_message, on_frame, on_change
         self.welcome: Welcome | None = None
         """What the server said when the link came up; None while it is down."""
@@ -261,6 +266,7 @@ class Link:
                 events=int(EventMask.ALL),
                 resume=self._last.session if self._last else 0,
                 c0=steady_ns(),
+                on_disconnect=self._on_disconnect,
             )
         )
 
@@ -367,7 +373,7 @@ class Link:
                     self._say_hello()
                 return  # what was asked is sent again after the welcome
             self._settle(message.id, message, error_from_code(message.code, message.text, message.retry_ms))
-        elif isinstance(message, (Ack, Result, Subscribed)):
+        elif isinstance(message, (Ack, Result, Subscribed, Saved, Chunk)):
             self._settle(message.id, message, None)
 
     def _on_welcome(self, welcome: Welcome, now: int) -> None:

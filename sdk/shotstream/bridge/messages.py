@@ -40,7 +40,7 @@ U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Name = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=4096)]
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 """A name that is safe in a path and in a log: letters, digits, ``_`` and ``-``."""
 Real = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 """A number that is one: neither infinite nor NaN."""

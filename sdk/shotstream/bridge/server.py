@@ -49,6 +49,7 @@ from .moderation import FrameGate, Moderation, StandIn, TextGate
 from .narration import Narration
 from .packing import Packer, Picture
 from .program import Program
+from .saves import Saves
 from .sessions import Clients, Released
 from .streams import Streams
 from .wake import Wake
@@ -96,7 +97,7 @@ class Server:
         self._began_ns = steady_ns()
         self._released: deque[Released] = deque()
         self._num_released = self._timeline = 0
-        self._next_index: int | None = None
+        self._shot_on_air = -1
         self._events: deque[Event] = deque()
         self._asked = self._revoke_at_ns = 0
         self._closing = threading.Event()
@@ -120,14 +121,33 @@ class Server:
         self._streams = Streams(
             film, self.config, self.clients, packer=self._packer, send=self._send, send_frame=self._send_frame
         )
+        self._saves = Saves(
+            film,
+            worker=self._worker,
+            clients=self.clients,
+            on_air=lambda: self._shot_on_air,
+            tell=self.tell,
+            narrator=narration.narrator if narration else None,
+            folder=self.config.saves,
+            with_undo=self.config.undo,
+        )
         self._desk = Desk(
             film,
             self.config,
             epoch=self.epoch,
             clients=self.clients,
             follower=self._follower,
-            tasks={**self._film_tasks(film), **self._streams.tasks(), **(narration.tasks() if narration else {})},
-            subjects={"status": lambda session: self._status(), **(narration.subjects() if narration else {})},
+            tasks={
+                **self._film_tasks(film),
+                **self._streams.tasks(),
+                **self._saves.tasks(),
+                **(narration.tasks() if narration else {}),
+            },
+            subjects={
+                "status": lambda session: self._status(),
+                **self._saves.subjects(),
+                **(narration.subjects() if narration else {}),
+            },
             send=self._send,
             ring=self._ring,
             allow=self._allow,
@@ -163,6 +183,7 @@ class Server:
         """Listen, write the connection file, and run."""
         self._registration = auth.Registration(self.config.name)
         try:
+            self._saves.start()
             self._listen()
         except BaseException:
             self._free()
@@ -191,6 +212,7 @@ class Server:
         self._closing.set()
         if self._context is None:
             self.film.close()
+            self._worker.close()
             return
         self._ring()
         self._thread.join(10.0)
@@ -249,8 +271,8 @@ class Server:
         return self._packer.pack(frame, number=self._num_released, due_ns=due_ns)
 
     def _on_released(self, frame: Frame, picture: Picture, due_ns: int) -> None:
-        if self._next_index not in (None, frame.index):
-            self._timeline += 1
+        self._timeline += frame.is_restored
+        self._shot_on_air = frame.shot
         self._released.append(
             Released(frame=frame, number=self._num_released, timeline=self._timeline, due_ns=due_ns, picture=picture)
         )
@@ -259,7 +281,6 @@ class Server:
             text = "a picture was refused; an earlier one stands in for it"
             self.tell(Event(kind="moderation", frame=self._num_released, shot=frame.shot, text=text))
         self._stands_in = stands_in
-        self._next_index = frame.index + 1
         self._num_released += 1
         self._ring()
 

@@ -18,6 +18,8 @@ log = logging.getLogger("shotstream.bridge")
 
 _KEPT_ANSWERS = 256
 _KEPT_PEERS = 1024
+CHUNKS_HZ, CHUNKS_BURST = 256, 64
+"""Parts of save-files that a client may ask for or send, a second and at once: 12 MiB a second."""
 
 
 class TokenBucket:
@@ -56,6 +58,15 @@ class Released:
 
 
 @dataclass(kw_only=True)
+class Upload:
+    """A save-file of ``total`` bytes on its way here."""
+
+    name: str
+    total: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(kw_only=True)
 class Session:
     """One client. ``peer`` and ``frame_peer`` are where ZeroMQ finds it on the two sockets."""
 
@@ -67,6 +78,9 @@ class Session:
     events: int
     heard_ns: int
     bucket: TokenBucket
+    chunks: TokenBucket = field(default_factory=lambda: TokenBucket(rate_hz=CHUNKS_HZ, burst=CHUNKS_BURST))
+    """For the parts of save-files, of which there are many in a row."""
+    upload: Upload | None = None
     is_local: bool = True
     """It runs on this machine."""
     on_disconnect: OnDisconnect = "keep"

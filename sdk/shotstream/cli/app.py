@@ -283,6 +283,7 @@ def serve(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Words and phrases, one a line, that no prompt may hold."),
     ] = None,
+    saves: Annotated[Optional[Path], typer.Option(help="Folder where checkpoints outlive the server.")] = None,  # noqa: UP045
     until_eof: Annotated[
         bool,
         typer.Option("--until-eof", help="Also stop when standard input ends, for a program with its own server."),
@@ -299,7 +300,7 @@ def serve(
         moderation = with_deny_list(moderation, DenyList.read(deny_words))
 
     pair = load_keys(keys) if keys is not None else None
-    config = ServerConfig(name=name, bind=bind, clock=clock.value, keys=pair, allow=allow)
+    config = ServerConfig(name=name, bind=bind, clock=clock.value, keys=pair, allow=allow, saves=saves)
     run(config, bundle=bundle, seed=seed, device=device, until_eof=until_eof, beats=beats, moderation=moderation)
 
 
