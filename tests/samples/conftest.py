@@ -30,6 +30,14 @@ def serve():
         yield start
 
 
+@pytest.fixture(scope="session")
+def pictures():
+    """Where screenshots stay after the tests, for people to look at: ``out/pictures``."""
+    folder = SAMPLES.parent / "out" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.fixture
 def run_program():
     """Runs a command as a user of that server would; its standard output."""

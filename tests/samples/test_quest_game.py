@@ -99,13 +99,13 @@ def test_the_book_has_no_findings(run):
 
 
 @pytest.fixture
-def play(python, monkeypatch, tmp_path):
+def play(python, monkeypatch, tmp_path, pictures):
     pytest.importorskip("pygame", reason="pygame is not installed; the extra [stage] brings it")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
 
     def run_it(*arguments, server=None):
         monkeypatch.setenv("SHOTSTREAM_RUNTIME", os.fspath(tmp_path / "runtime"))
-        path = tmp_path / "quest.png"
+        path = pictures / "quest_game.png"
         out = python("quest_game/quest_game.py", "--screenshot", path, *arguments, server=server)
         return out, np.asarray(Image.open(path).convert("RGB")).astype(int)
 

@@ -13,10 +13,10 @@ PROMPT = "a red fox"
 
 
 @pytest.fixture
-def film(serve, python, tmp_path):
+def film(serve, python, pictures):
     """What the screen shows after some frames, at the size of the stream; and which frame that is."""
     pytest.importorskip("panda3d", reason="panda3d is not installed; the extra [samples] brings it")
-    path = tmp_path / "street.png"
+    path = pictures / "screen_in_scene.png"
     arguments = ("--prompt", PROMPT, "--frames", 25, "--screenshot", path)
     out = python("screen_in_scene/screen_in_scene.py", *arguments, server=serve())
     box = [int(number) for number in re.search(r"screen at (\d+) (\d+) (\d+) (\d+)", out).groups()]

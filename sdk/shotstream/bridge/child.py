@@ -54,7 +54,9 @@ class ServerProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=environment,
-                start_new_session=True,  # Ctrl-C is for us; we stop it when our files are finished
+                # Ctrl-C is for us; we stop it when our files are finished.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
             )
 
     def connect(self, *, role: Role = "operator", client: str = "") -> Client:
