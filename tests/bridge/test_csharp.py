@@ -112,6 +112,21 @@ def test_a_command_goes_through_its_states(serve, play):
     assert {"Connected", "ShotStart"} <= set(lines[-1].split())
 
 
+def test_a_save_file_brings_the_film_back_and_a_prepared_shot_is_taken(serve, play):
+    serve(ahead=0)
+    assert play("saves") == [
+        "checkpoint accepted True",
+        "download accepted True",
+        "whole True shot 0",
+        "forget accepted True",
+        "refused SHS_E_INVALID True",
+        "upload accepted True",
+        "restore accepted True",
+        "back True True",
+        "owl 1 9 True",
+    ]
+
+
 def test_refusals_are_exceptions_with_their_code(serve, play):
     serve()
     assert play("refusals") == [

@@ -40,6 +40,9 @@ internal static class Scenarios
             case "states":
                 States();
                 break;
+            case "saves":
+                Saves();
+                break;
             case "refusals":
                 Refusals();
                 break;
@@ -137,12 +140,7 @@ internal static class Scenarios
             var changes = 0;
             var cut = connection.Cut("a fox", 1, 9);
             cut.Changed += receipt => changes++;
-            while (!cut.Reached(CommandState.Presented))
-            {
-                connection.Acquire(frame, 10);
-                connection.Poll();
-                if (cut.Error != null) throw cut.Error;
-            }
+            while (!cut.Reached(CommandState.Presented)) Watch(connection, frame, cut);
             frame.Release();
             Say("cut {0} command {1} frame {2} changes {3}", cut.State, cut.Command, cut.Frame, changes >= 5);
             foreach (CommandState state in Enum.GetValues(typeof(CommandState)))
@@ -156,6 +154,41 @@ internal static class Scenarios
                 kinds.Add(item.Kind == ConnectionEvent.Connected ? "Connected" : item.Kind.ToString());
             Say("events {0}", string.Join(" ", kinds));
         }
+    }
+
+    private static void Saves()
+    {
+        using (var connection = Connect(Options(Role.Director)))
+        using (var frame = new ShotstreamFrame())
+        {
+            connection.Cut("a fox", 3).WaitAnswer(Patience);
+            for (var taken = 0; taken < 5; taken++) connection.Acquire(frame, Patience);
+            var saved = connection.Checkpoint("inn");
+            Accepted(saved);
+            var download = connection.Download("inn");
+            Accepted(download);
+            var bytes = download.ReadBytes();
+            Say("whole {0} shot {1}", bytes.Length > 0 && bytes.Length == saved.Bytes, saved.Shot);
+            Accepted(connection.Forget("inn"));
+            Refused(() => connection.Restore("inn").WaitAnswer(Patience));
+            Accepted(connection.Upload("inn", bytes));
+            while (frame.Source < saved.Frame) connection.Acquire(frame, Patience);
+            Accepted(connection.Restore("inn"));
+            while ((frame.Flags & FrameFlags.Restored) == 0) connection.Acquire(frame, Patience);
+            Say("back {0} {1}", frame.Source == saved.Frame, frame.Id > frame.Source);
+            var owl = connection.Prepare("an owl", 9, 30);
+            while (!owl.Reached(CommandState.Generated)) Watch(connection, frame, owl);
+            var take = connection.Take(owl);
+            while (!take.Reached(CommandState.Presented)) Watch(connection, frame, take);
+            Say("owl {0} {1} {2}", frame.Shot, frame.Seed, take.Frame == owl.Frame);
+        }
+    }
+
+    private static void Watch(ShotstreamConnection connection, ShotstreamFrame frame, Receipt receipt)
+    {
+        connection.Acquire(frame, 10);
+        connection.Poll();
+        if (receipt.Error != null) throw receipt.Error;
     }
 
     private static void Accepted(Receipt receipt)
