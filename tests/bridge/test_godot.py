@@ -187,10 +187,22 @@ def test_a_wrong_token_is_refused_with_the_reason(serve, godot):
     assert not client.call("is_up")
 
 
-def test_another_machine_and_an_open_folder_are_refused(serve, godot, runtime):
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("tcp://192.0.2.1:5570", "another machine"),
+        ("tcp://127.example.org:5570", "another machine"),
+        ("tcp://127.0.0.1:0", "no port"),
+        ("tcp://127.0.0.1", "no address"),
+        ("ipc://here", "no address"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_refused(godot, endpoint, says):
+    assert says in godot(link={"endpoint": endpoint}).event("error", code=int(Code.CONNECT))["text"]
+
+
+def test_a_folder_that_others_may_enter_is_not_trusted(serve, godot, runtime):
     serve()
-    away = godot(link={"endpoint": "tcp://192.0.2.1:5570"})
-    assert "another machine" in away.event("error", code=int(Code.CONNECT))["text"]
     runtime.chmod(0o755)
     client = godot()
     assert "entered by others" in client.event("error", code=int(Code.CONNECT))["text"]
@@ -245,6 +257,41 @@ def test_a_game_triggers_story_events(ends, godot):
     assert client.event("command_state", id=danger, state="presented")["frame"] == 24
     forbidden = client.call("cut", "a bear")
     client.event("error", id=forbidden, code=int(Code.DENIED))
+
+
+def test_a_checkpoint_travels_to_a_save_file_and_back(serve, godot):
+    serve(clock="demand", ahead=0)
+    client = godot(client={"mode": "lossless"})
+    client.event("connected")
+    client.call("cut", "a fox", 0, 5)
+    client.wait_frames(5)
+    saved = client.event("answered", id=client.call("checkpoint", "here"))["answer"]
+    assert (saved["t"], saved["name"], saved["shot"]) == ("saved", "here", 0)
+    loaded = client.event("answered", id=client.call("download", "here"))["answer"]
+    assert loaded["t"] == "download" and len(loaded["data"]) == 64
+    client.event("answered", id=client.call("forget", "here"))
+    gone = client.call("download", "here")
+    assert "here" in client.event("error", id=gone, code=int(Code.INVALID))["text"]
+    assert client.event("answered", id=client.call("upload", "there", "@kept"))["answer"]["bytes"] == saved["bytes"]
+    client.event("answered", id=client.call("restore", "there"))
+    assert client.event("notice", about="restored")["event"]["name"] == "there"
+    before = []
+    while not int((frame := client.wait_frames(1)[0])["flags"]) & Flag.RESTORED:
+        before.append(frame)
+    assert frame["source"] == saved["frame"] and frame["id"] == before[-1]["id"] + 1
+
+
+def test_a_shot_made_ahead_goes_on_air_when_it_is_taken(serve, godot):
+    serve(clock="demand")
+    client = godot(client={"mode": "lossless"})
+    client.event("connected")
+    client.call("cut", "a fox")
+    prepared = client.call("prepare", "an owl", 30, 4)
+    client.event("command_state", id=prepared, state="generated")
+    taken = client.call("take", prepared)
+    first = client.event("command_state", id=taken, state="presented")["frame"]
+    frames = client.wait(lambda: [one for one in client.frames if one["shot"] == 1], "frames of the owl")
+    assert frames[0]["id"] == first and frames[0]["seed"] == 4 and frames[0]["shot_frame"] == 0
 
 
 # --- outages -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ static func given(endpoint, token):
 		return _refused("%s is no address; use tcp://127.0.0.1:PORT" % endpoint)
 	var host = endpoint.substr(6, colon - 6).replace("[", "").replace("]", "").replace("localhost", "127.0.0.1")
 	var port = int(endpoint.substr(colon + 1, 5))
-	if not host.begins_with("127.") and host != "::1":
+	if not (host.is_valid_ip_address() and host.begins_with("127.")) and host != "::1":
 		return _refused("%s is another machine; this client has no encryption and stays on its own" % endpoint)
 	if port < 1 or port > 65535:
 		return _refused("%s has no port; use the one that 'shotstream serve' printed for commands" % endpoint)
