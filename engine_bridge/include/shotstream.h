@@ -35,9 +35,9 @@
  *
  * Results: SHS_OK is 0, positive is information, negative an error; shs_result_name names it and
  * shs_client_last_error says it in a sentence. Threads: every function may be called from any thread, except that
- * shs_client_destroy must be the last call for its client. No call blocks, except shs_frame_acquire for the time it is
- * given and shs_client_destroy for at most half a second. A client does not survive fork: in the child every call
- * returns SHS_E_INVALID.
+ * shs_client_destroy must be the last call for its client, and an acquired frame is for one thread at a time. No call
+ * blocks, except shs_frame_acquire for the time it is given and shs_client_destroy for at most half a second. A client
+ * does not survive fork: in the child every call returns SHS_E_INVALID.
  *
  * Memory: what is passed in is copied before a call returns. What the library allocates it frees itself; the pixels
  * of a frame are lent until shs_frame_release. Strings are UTF-8 and end with 0. Structs begin with struct_size, which

@@ -482,6 +482,21 @@ def test_destroy_is_bounded_while_the_server_hangs(client, server_process):
     assert time.monotonic() - began < 2.5
 
 
+def test_a_hung_server_is_noticed_and_its_return_too(client, server_process):
+    process = server_process()
+    ours = client()
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        late = ours.ask("cut", "a fox", NO_SEED, 0, 0)
+        assert ours.wait("DISCONNECTED").code == K["E_CONNECT"]
+        assert ours.wait("ANSWER", request_id=late).code == K["E_TIMEOUT"]
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    ours.wait("STREAM")
+    status = json.loads(ours.read(ours.answer("query", 1).request_id))["status"]
+    assert status["shot"] == -1, "the cut was too old when the server woke up"
+
+
 def test_a_forked_child_can_do_no_harm(serve, client):
     serve(clock="demand")
     ours = client(delivery=K["MODE_LOSSLESS"])
