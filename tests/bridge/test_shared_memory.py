@@ -5,6 +5,10 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +24,7 @@ from shotstream.bridge.pixels import Origin, PixelFormat, PixelLayout
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine, draw_chart
 from tests.bridge.raw import RawPeer
-from tests.bridge.test_client import wait_until
+from tests.bridge.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.skipif(
     not Path(SEGMENTS_FOLDER).is_dir(), reason=f"this system has no {SEGMENTS_FOLDER} for shared memory"
@@ -57,7 +61,9 @@ def test_shared_frames_equal_inline_ones_and_the_chart(film, connect, ends, form
     for location in ("shm", "inline"):
         frames = ends.enter_context(
             contextlib.closing(
-                client.frames(count=12, mode="queue", format=format, origin=origin, location=location, timeout=5)
+                client.frames(
+                    count=12, mode="queue", format=format, origin=origin, location=location, timeout=PATIENCE_S
+                )
             )
         )
         for frame in frames:
@@ -72,7 +78,7 @@ def test_shared_frames_equal_inline_ones_and_the_chart(film, connect, ends, form
 def test_frames_are_shared_without_asking_and_safe_to_keep(film, connect):
     client = connect()
     client.cut("a fox")
-    kept = list(client.frames(count=60, timeout=5))
+    kept = list(client.frames(count=60, timeout=PATIENCE_S))
     assert {frame.location for frame in kept} == {"shm"} and all(frame.is_whole() for frame in kept)
     for frame in kept:
         chart = draw_chart(film.spec, shot=0, block=frame.block, frame=frame.frame_in_shot, caption="a fox")
@@ -82,7 +88,7 @@ def test_frames_are_shared_without_asking_and_safe_to_keep(film, connect):
 def test_a_lent_frame_is_the_ring_itself_and_says_when_it_is_overwritten(film, connect):
     client = connect()
     client.cut("a fox")
-    frames = client.frames(copy=False, mode="queue", timeout=5)
+    frames = client.frames(copy=False, mode="queue", timeout=PATIENCE_S)
     first = next(frames)
     chart = draw_chart(film.spec, shot=0, block=0, frame=0, caption="a fox")
     np.testing.assert_array_equal(first.image, chart)
@@ -99,7 +105,7 @@ def test_a_lent_frame_is_the_ring_itself_and_says_when_it_is_overwritten(film, c
 def test_lossless_frames_come_inline(film, connect):
     client = connect()
     client.cut("a fox")
-    frames = list(client.frames(count=40, mode="lossless", timeout=5))
+    frames = list(client.frames(count=40, mode="lossless", timeout=PATIENCE_S))
     assert {frame.location for frame in frames} == {"inline"} and segments() == []
 
 
@@ -107,7 +113,9 @@ def test_the_asyncio_client_shares_as_well(film):
     async def show():
         async with aio.connect() as client:
             await client.cut("a fox")
-            return [frame async for frame in client.frames(count=20, location="shm", format="rgba8", timeout=5)]
+            return [
+                frame async for frame in client.frames(count=20, location="shm", format="rgba8", timeout=PATIENCE_S)
+            ]
 
     frames = asyncio.run(show())
     assert {frame.location for frame in frames} == {"shm"}
@@ -123,7 +131,9 @@ def test_clients_that_ask_alike_share_a_ring_which_ends_with_the_last(serve, con
     clients = [connect() for _ in range(3)]
     clients[0].cut("a fox")
     formats = ["rgba8", "rgba8", "bgra8"]
-    streams = [client.frames(format=format, timeout=5) for client, format in zip(clients, formats, strict=True)]
+    streams = [
+        client.frames(format=format, timeout=PATIENCE_S) for client, format in zip(clients, formats, strict=True)
+    ]
     for stream in streams:
         assert next(stream).location == "shm"
     assert len(segments()) == 2
@@ -143,7 +153,7 @@ def test_a_new_server_gets_a_new_ring(connect, ends):
     first = start()
     client = connect()
     client.cut("a fox")
-    frames = client.frames(location="shm", timeout=10)
+    frames = client.frames(location="shm", timeout=PATIENCE_S)
     before = next(frames)
     old = segments()
     first.close()
@@ -154,6 +164,39 @@ def test_a_new_server_gets_a_new_ring(connect, ends):
     assert after.location == "shm" and after.flags & Flag.DISCONTINUITY and after.index > before.index
     assert len(segments()) == 1 and segments() != old
     frames.close()
+
+
+def test_a_server_removes_what_a_killed_one_left_behind(serve):
+    code = (
+        "import os, signal\n"
+        "from shotstream.bridge.frame_ring import RingWriter\n"
+        "from shotstream.bridge.pixels import PixelLayout\n"
+        "ring = RingWriter(PixelLayout(width_px=16, height_px=16))\n"
+        "print(ring.name, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    killed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    left = Path(SEGMENTS_FOLDER) / killed.stdout.strip().lstrip("/")
+    assert killed.returncode == -signal.SIGKILL and left.exists()
+    serve()
+    assert not left.exists()
+
+
+def test_a_client_with_keys_on_this_machine_shares_as_well(serve, ends, tmp_path):
+    for name in ("server", "friend"):
+        auth.generate_keys(tmp_path, name)
+    allowed = tmp_path / "allowed/director"
+    allowed.mkdir(parents=True)
+    shutil.copy(tmp_path / "friend.key", allowed)
+    pair = auth.load_keys(tmp_path / "server.key_secret")
+    server = serve(bind="tcp://127.0.0.1", keys=pair, allow=tmp_path / "allowed", clock="demand")
+    files = {"keys": tmp_path / "friend.key_secret", "server_key": tmp_path / "server.key"}
+    client = ends.enter_context(ss.connect(server.ctl, role="director", **files, timeout=PATIENCE_S))
+    client.cut("a fox")
+    assert next(client.frames(location="shm", timeout=PATIENCE_S)).location == "shm"
 
 
 # --- what can go wrong -------------------------------------------------------------------------------------------
@@ -168,10 +211,10 @@ def test_without_room_in_shared_memory_frames_come_inline(serve, connect, monkey
     for _ in range(2):
         client = connect()
         client.cut("a fox")
-        assert [frame.location for frame in client.frames(count=3, timeout=5)] == ["inline"] * 3
+        assert [frame.location for frame in client.frames(count=3, timeout=PATIENCE_S)] == ["inline"] * 3
     assert sum("No space left" in record.message for record in caplog.records) == 1
     with pytest.raises(ss.BridgeError, match="no shared memory"):
-        next(client.frames(location="shm", timeout=5))
+        next(client.frames(location="shm", timeout=PATIENCE_S))
 
 
 def test_a_ring_that_cannot_be_opened_means_inline(serve, connect, monkeypatch):
@@ -183,9 +226,9 @@ def test_a_ring_that_cannot_be_opened_means_inline(serve, connect, monkeypatch):
         raise ss.BridgeError(f"frame ring {name}: No such file or directory")
 
     monkeypatch.setattr("shotstream.bridge.incoming.RingReader", gone)
-    assert [frame.location for frame in client.frames(count=3, mode="queue", timeout=5)] == ["inline"] * 3
+    assert [frame.location for frame in client.frames(count=3, mode="queue", timeout=PATIENCE_S)] == ["inline"] * 3
     with pytest.raises(ss.BridgeError, match="No such file"):
-        next(client.frames(location="shm", timeout=5))
+        next(client.frames(location="shm", timeout=PATIENCE_S))
 
 
 def test_a_ring_of_another_server_means_inline(serve, connect, monkeypatch):
@@ -193,13 +236,13 @@ def test_a_ring_of_another_server_means_inline(serve, connect, monkeypatch):
     server._packer._epoch += 1
     client = connect()
     client.cut("a fox")
-    assert next(client.frames(timeout=5)).location == "inline"
+    assert next(client.frames(timeout=PATIENCE_S)).location == "inline"
 
 
 def test_a_segment_that_is_removed_under_the_client_does_not_stop_it(film, connect):
     client = connect()
     client.cut("a fox")
-    frames = client.frames(location="shm", mode="queue", timeout=5)
+    frames = client.frames(location="shm", mode="queue", timeout=PATIENCE_S)
     next(frames)
     for name in segments():
         os.unlink(Path(SEGMENTS_FOLDER) / name)
@@ -208,13 +251,15 @@ def test_a_segment_that_is_removed_under_the_client_does_not_stop_it(film, conne
         chart = draw_chart(film.spec, shot=0, block=frame.block, frame=frame.frame_in_shot, caption="a fox")
         np.testing.assert_array_equal(frame.image, chart)
     frames.close()
-    assert next(client.frames(timeout=5)).index > seen[-1].index, "a stream that cannot open it any more gets TCP"
+    assert next(client.frames(timeout=PATIENCE_S)).index > seen[-1].index, (
+        "a stream that cannot open it any more gets TCP"
+    )
 
 
 def test_a_frame_overwritten_before_it_was_read_is_counted_and_the_stream_goes_on(film, connect, monkeypatch):
     client = connect()
     client.cut("a fox")
-    frames = client.frames(location="shm", mode="queue", timeout=5)
+    frames = client.frames(location="shm", mode="queue", timeout=PATIENCE_S)
     before = next(frames)
     read, late = RingReader.read, [True, True]
 
@@ -243,7 +288,7 @@ def test_a_waiting_client_gets_what_the_ring_has_lost_inline(serve, ends):
     granted = peer.hear()
     assert isinstance(granted, Subscribed) and granted.shm is not None and granted.shm.slots == 8
     peer.say(peer.request(CutRequest, welcome, id=2, text="a fox", frames=13))
-    wait_until(lambda: server._streams.newest == 12, 20)
+    wait_until(lambda: server._streams.newest == 12)
     frames = ends.enter_context(ends.enter_context(zmq.Context()).socket(zmq.DEALER))
     frames.linger = 0
     frames.connect(server.frm)
@@ -251,7 +296,7 @@ def test_a_waiting_client_gets_what_the_ring_has_lost_inline(serve, ends):
     ring = RingReader(granted.shm.name, epoch=server.epoch)
     found = []
     for _ in range(13):
-        assert frames.poll(5000)
+        assert frames.poll(PATIENCE_S * 1000)
         parts = frames.recv_multipart()
         header = wire.decode(wire.frame_headers, parts[:2])
         chart = draw_chart(server.film.spec, shot=0, block=header.bl, frame=header.sf, caption="a fox")

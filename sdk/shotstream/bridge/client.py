@@ -401,7 +401,10 @@ class Client(StoryCommands):
             stream = self._stream
             if stream is not None:
                 stream.put(header, pixels, arrived_ns)
-        self._tell()
+            self.changed.notify_all()
+            listeners = tuple(self._listeners)
+        for callback in listeners:
+            callback()
 
     def _on_change(self) -> None:
         welcome = self._link.welcome

@@ -65,6 +65,8 @@ class Offset:
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=16)
+        self.best = Sample(offset_ns=0, rtt_ns=0)
+        """The exchange that counts; its error is at most half its round trip. Zeros before the first."""
 
     def add(self, *, c0: int, s1: int, s2: int, c1: int) -> None:
         """Client sent at ``c0``, server received at ``s1`` and answered at ``s2``, client received at ``c1``. Passed
@@ -73,12 +75,9 @@ class Offset:
             return
         rtt = (c1 - c0) - (s2 - s1)
         self._samples.append(Sample(offset_ns=((s1 - c0) + (s2 - c1)) // 2, rtt_ns=rtt))
+        self.best = min(self._samples, key=lambda sample: sample.rtt_ns)
 
     def clear(self) -> None:
         """Forget everything: it is another server now."""
         self._samples.clear()
-
-    @property
-    def best(self) -> Sample:
-        """Its error is at most half its round trip. Zeros before the first exchange."""
-        return min(self._samples, key=lambda sample: sample.rtt_ns, default=Sample(offset_ns=0, rtt_ns=0))
+        self.best = Sample(offset_ns=0, rtt_ns=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -29,7 +28,7 @@ from .messages import (
     SubscribeRequest,
     UnsubscribeRequest,
 )
-from .packing import can_pack
+from .packing import can_share
 from .pixels import Origin, PixelFormat, PixelLayout
 from .remote import Image, RemoteFrame
 
@@ -140,7 +139,7 @@ class Stream:
                 self._fresh, self._shares, self._last = True, True, -1
             self._id, self._epoch, self._ring = None, welcome.epoch, None
             after = self._last
-            shares = self._shares and wish.location != "inline" and _can_share() and self._link.is_local
+            shares = self._shares and wish.location != "inline" and can_share() and self._link.is_local
         if wish.location == "shm" and not shares:
             self._fail(ConfigError("location='shm' needs a server on this machine, Linux, and the compiled module"))
             return
@@ -239,12 +238,12 @@ class Stream:
                 return
         if planes is None:
             return
-        flags = Flag(header.fl) | self._missed_flags
+        flags = Flag(header.fl)
         if self._fresh:
             flags |= Flag.DISCONTINUITY
             self._fresh = False
-        if self._missed and self.wish.mode != "latest":
-            flags |= Flag.GAP
+        if self._missed:
+            flags |= self._missed_flags | (Flag.GAP if self.wish.mode != "latest" else Flag(0))
         self._last = header.f
         offset_ns = self._link.offset.best.offset_ns
         frame = RemoteFrame(
@@ -283,10 +282,6 @@ class Stream:
         for plane in planes:
             plane.setflags(write=False)
         return planes, None
-
-
-def _can_share() -> bool:
-    return os.name == "posix" and can_pack()
 
 
 def _planes(header: FrameHeader, pixels: memoryview) -> tuple[Image, ...] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
+import os
 import threading
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from ..errors import BridgeError, CapacityError, ConfigError
 from ..frames import Frame
 from .frame_ring import FrameHeader as RingHeader
-from .frame_ring import RingWriter, Ticket
+from .frame_ring import RingWriter, Ticket, remove_abandoned_rings
 from .messages import Flag, SharedMemory
 from .pixels import Bytes, Origin, PixelFormat, PixelLayout
 
@@ -31,6 +32,11 @@ SPARE_SLOTS = 2
 def can_pack() -> bool:
     """Formats other than RGB with 8 bits can be made; a source tree that was not built cannot."""
     return importlib.util.find_spec("shotstream._native") is not None
+
+
+def can_share() -> bool:
+    """Frames can lie in shared memory that other processes read."""
+    return os.name == "posix" and can_pack()
 
 
 def is_plain(layout: PixelLayout) -> bool:
@@ -75,9 +81,14 @@ class Packer:
         self._inline: frozenset[PixelLayout] = frozenset()
         self._refused = False
 
+    def clean_up(self) -> None:
+        """Remove what servers of this user that were killed have left in shared memory."""
+        if can_share():
+            remove_abandoned_rings()
+
     def ring(self, layout: PixelLayout) -> SharedMemory | None:
         """The ring with pictures of this layout, made if needed; None when this machine has no room for it."""
-        if not can_pack():
+        if not can_share():
             return None
         with self._lock:
             ring = self._rings.get(layout)

@@ -11,6 +11,7 @@ with chroma averaged over 2x2 pixels. Nothing is gamma-corrected: the model's ou
 from __future__ import annotations
 
 import enum
+import functools
 import time
 from dataclasses import dataclass
 
@@ -90,17 +91,17 @@ class PixelLayout:
         if not 1 <= self.row_align <= 4096 or self.row_align & (self.row_align - 1):
             raise ConfigError(f"row_align={self.row_align} is not a power of two in 1..4096; use 1 or 256")
 
-    @property
+    @functools.cached_property
     def stride_bytes(self) -> int:
         """Bytes from one row to the next, the same in every plane."""
         return -(-self.width_px * self.format.bytes_per_px // self.row_align) * self.row_align
 
-    @property
+    @functools.cached_property
     def num_rows(self) -> int:
         """Rows of all planes together."""
         return self.height_px * 3 // 2 if self.format is PixelFormat.NV12 else self.height_px
 
-    @property
+    @functools.cached_property
     def size_bytes(self) -> int:
         return self.stride_bytes * self.num_rows
 

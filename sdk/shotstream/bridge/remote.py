@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..errors import BridgeError
 from .messages import CommandState, Flag, Location, OriginName, PixelFormatName, State
@@ -21,8 +22,7 @@ else:
 _ORDER: tuple[CommandState, ...] = ("queued", "started", "generated", "on_air", "presented")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RemoteFrame:
+class RemoteFrame(msgspec.Struct, frozen=True, kw_only=True, eq=False):  # a Struct: made for every frame in 1 us
     """One frame as it came from the server.
 
     Attributes:
@@ -62,12 +62,15 @@ class RemoteFrame:
     due_ns: int
     epoch: int
     location: Location = "inline"
-    still_whole: Callable[[], bool] | None = field(default=None, repr=False)
+    still_whole: Callable[[], bool] | None = None
 
     def is_whole(self) -> bool:
         """What was read of the pixels up to now is this frame. Always True for one that is safe to keep; a frame that
         is lent (``frames(copy=False)``) is overwritten by later ones some time."""
         return self.still_whole is None or self.still_whole()
+
+    def __repr__(self) -> str:
+        return f"<RemoteFrame {self.index}: shot {self.shot}, frame {self.frame_in_shot}, {self.flags!r}>"
 
     @property
     def image(self) -> Image:

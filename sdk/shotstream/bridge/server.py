@@ -60,6 +60,8 @@ __all__ = ["Server", "ServerConfig"]
 log = logging.getLogger("shotstream.bridge")
 
 ZAP_DOMAIN = "shotstream"
+WAKE_UP_NS = 100_000
+"""What a thread that slept is late by, as a rule."""
 SWITCH_INTERVAL_S = 0.001
 """For ``sys.setswitchinterval`` in a process that does nothing but serve: how long the engine's Python may keep frames
 and requests waiting."""
@@ -184,6 +186,7 @@ class Server:
         self._registration = auth.Registration(self.config.name)
         try:
             self._saves.start()
+            self._packer.clean_up()
             self._listen()
         except BaseException:
             self._free()
@@ -388,11 +391,15 @@ class Server:
         return max(0, min(longest_ms, (self._released[0].due_ns - steady_ns()) // 1_000_000))
 
     def _wait_for_due_frame(self) -> None:
-        """Sleep the last part of a millisecond before a frame is due: a poller knows whole ones only."""
+        """Wait the last part of a millisecond before a frame is due: a poller knows whole ones only, and a thread that
+        sleeps wakes up a little late."""
         if self._released:
-            wait_ns = self._released[0].due_ns - steady_ns()
+            due_ns = self._released[0].due_ns
+            wait_ns = due_ns - steady_ns()
             if 0 < wait_ns < 1_000_000:
-                time.sleep(wait_ns / 1e9)
+                time.sleep(max(0, wait_ns - WAKE_UP_NS) / 1e9)
+                while steady_ns() < due_ns:
+                    pass
 
     def _drain(self, socket: zmq.Socket[Any], handle: Callable[[wire.Received], None], *, max_bytes: int) -> None:
         for _ in range(64):  # then frames have a turn
