@@ -86,7 +86,7 @@ def soak(
         for reader in readers:
             expect(reader, "ready")
         began_s = time.monotonic()
-        while time.monotonic() - began_s < seconds:
+        for _ in range(round(seconds / every_s)):
             samples = []
             for _ in range(SAMPLES_A_REPORT):
                 time.sleep(every_s / SAMPLES_A_REPORT)
