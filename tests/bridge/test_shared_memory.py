@@ -386,14 +386,17 @@ def test_a_picture_is_packed_once_for_all_and_only_as_wanted(monkeypatch):
     with contextlib.closing(Packer(60, epoch=9)) as packer:
         packer.want(shared=frozenset(), inline=frozenset({bgra}))
         picture = packer.pack(frame, number=5, due_ns=1)
-        assert packed == [bgra] and picture.slot(rgba) is None
+        assert packed == [bgra] and picture.slot(rgba, "") is None
         assert picture.pixels(bgra) is picture.pixels(bgra) and packed == [bgra]
         ring = packer.ring(rgba)
         assert ring == packer.ring(rgba) and ring.slots == 15
         pictures = [packer.pack(frame, number=number, due_ns=1) for number in range(ring.slots)]
-        assert pictures[0].slot(rgba) is None and pictures[-1].slot(rgba) is not None, "the oldest is nearly lost"
+        assert pictures[0].slot(rgba, ring.name) is None, "the oldest is nearly lost"
+        assert pictures[-1].slot(rgba, ring.name) is not None
         packer.want(shared=frozenset(), inline=frozenset())
         assert segments() == []
+        again = packer.ring(rgba)
+        assert pictures[-1].slot(rgba, again.name) is None, "another ring, whose slots hold other frames"
 
 
 def test_a_writer_knows_how_long_a_frame_stays():

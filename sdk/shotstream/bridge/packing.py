@@ -58,11 +58,13 @@ class Picture:
             self._packed[layout] = (self._image if is_plain(layout) else layout.pack(self._image)).data
         return self._packed[layout]
 
-    def slot(self, layout: PixelLayout) -> tuple[Ticket, int] | None:
-        """Where the picture lies in the ring of this layout, and the bytes of a row there; None when it does not, or
-        not for long."""
+    def slot(self, layout: PixelLayout, ring_name: str) -> tuple[Ticket, int] | None:
+        """Where the picture lies in that ring, and the bytes of a row there; None when it does not, or not for long.
+
+        A ring of the same layout may have been removed and made anew since the picture was packed.
+        """
         ring, ticket = self._slots.get(layout, (None, None))
-        if ring is None or ticket is None or ring.num_until_lost(ticket) < SPARE_SLOTS:
+        if ring is None or ticket is None or ring.name != ring_name or ring.num_until_lost(ticket) < SPARE_SLOTS:
             return None
         return ticket, ring.layout.stride_bytes
 

@@ -89,8 +89,8 @@ class Session:
     """Requests that are being worked on."""
     outbox: Outbox[Released] | None = None
     layout: PixelLayout | None = None
-    shared: bool = False
-    """Its frames may come in shared memory."""
+    ring: str = ""
+    """Name of the ring in shared memory that its frames may come in, "" for none."""
     stream: int = 0
     frame_peer: bytes | None = None
     after: int = -1

@@ -90,7 +90,7 @@ class Streams:
         # What waits in a spool would long be overwritten in a ring.
         asks = "shm" in request.loc and request.mode != "lossless" and session.is_local
         ring = self._packer.ring(layout) if asks else None
-        session.shared = ring is not None
+        session.ring = ring.name if ring is not None else ""
         return Subscribed(
             id=request.id,
             st=self._num_streams,
@@ -136,7 +136,7 @@ class Streams:
             flags |= Flag.GAP
             if session.events & EventMask.GAP:
                 self._send(session.peer, Event(kind="gap", frame=released.number, count=lost))
-        slot = released.picture.slot(session.layout) if session.shared else None
+        slot = released.picture.slot(session.layout, session.ring) if session.ring else None
         header = _header(released, session.layout, stream=session.stream, flags=flags, lost=lost, slot=slot)
         try:
             self._send_frame(peer, header, None if slot else released.picture.pixels(session.layout))
@@ -151,7 +151,7 @@ class Streams:
         shared, inline = set(), set()
         for session in self._clients:
             if session.outbox is not None and session.layout is not None:
-                if session.shared:
+                if session.ring:
                     shared.add(session.layout)
                 elif session.outbox.has_credit:
                     inline.add(session.layout)
