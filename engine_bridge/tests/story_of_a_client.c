@@ -7,6 +7,28 @@
 #include "os.h"
 #include "shotstream.h"
 
+#if defined(COUNT_MESSAGES)
+#include <zmq.h>
+
+static long num_open; /* messages of libzmq that were opened and not closed */
+int __real_zmq_msg_init(zmq_msg_t *message);
+int __real_zmq_msg_close(zmq_msg_t *message);
+int __wrap_zmq_msg_init(zmq_msg_t *message);
+int __wrap_zmq_msg_close(zmq_msg_t *message);
+
+int __wrap_zmq_msg_init(zmq_msg_t *message) {
+    __atomic_fetch_add(&num_open, 1, __ATOMIC_RELAXED);
+    return __real_zmq_msg_init(message);
+}
+
+int __wrap_zmq_msg_close(zmq_msg_t *message) {
+    __atomic_fetch_sub(&num_open, 1, __ATOMIC_RELAXED);
+    return __real_zmq_msg_close(message);
+}
+#else
+static const long num_open = 0;
+#endif
+
 static int64_t patience_ns = 60 * INT64_C(1000000000);
 
 typedef struct viewer {
@@ -134,5 +156,6 @@ int main(int argc, char **argv) {
     shs_client_destroy(client);
     client = connect_as(SHS_MODE_LATEST, SHS_FORMAT_RGB8, SHS_CLIENT_NO_FRAMES);
     shs_client_destroy(client);
+    CHECK(num_open == 0);
     return 0;
 }

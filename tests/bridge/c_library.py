@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "engine_bridge"
 ABI = 1 << 16
 SANITIZERS = {
-    "address,undefined": {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1"},
+    "address,undefined": {
+        "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1",
+        "LSAN_OPTIONS": f"suppressions={SOURCE}/tests/lsan.supp:print_suppressions=0",
+    },
     "thread": {"TSAN_OPTIONS": f"suppressions={SOURCE}/tests/tsan.supp:halt_on_error=1"},
 }
 """-fsanitize= and the environment of programs built with it."""
