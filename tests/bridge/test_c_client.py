@@ -217,6 +217,47 @@ def test_a_game_triggers_beats_and_sets_variables(client, ends):
     assert game.answer("cut", "a fox", NO_SEED, 0, 0).code == K["E_DENIED"]
 
 
+def test_a_game_keeps_the_film_in_its_own_save_file(serve, client):
+    serve(clock="demand")
+    ours = client(delivery=K["MODE_LOSSLESS"])
+    cut(ours)
+    first, _ = ours.take()
+    saved = ours.answer("checkpoint", "before_choice")
+    assert saved.code == 0 and saved.name == b"before_choice" and saved.count > 0
+    fetched = ours.answer("download", "before_choice")
+    data = ours.read(fetched.request_id)
+    assert fetched.code == 0 and len(data) == fetched.count == saved.count
+    assert ours.answer("forget", "before_choice").code == 0
+    assert ours.answer("restore", "before_choice").code == K["E_INVALID"]
+    back = ours.answer("upload", "loaded", data, c.c_uint64(len(data)))
+    assert back.code == 0 and back.count == len(data), back.text
+    assert ours.answer("restore", "loaded").code == 0
+    ours.wait("RESTORED")
+    last = first.frame_id
+    while True:
+        frame, _ = ours.take()
+        assert frame.frame_id > last
+        last = frame.frame_id
+        if frame.flags & K["FLAG_RESTORED"]:
+            break
+    assert frame.source_id == saved.frame_id
+
+
+def test_a_prepared_shot_is_taken(serve, client):
+    serve(clock="demand")
+    ours = client(delivery=K["MODE_LOSSLESS"])
+    cut(ours)
+    ours.take()
+    number = ours.ask("prepare", "an owl in a barn", c.c_int64(3), 0)
+    command = ours.wait("ANSWER", request_id=number, code=0).command
+    ours.wait("STATE", request_id=number, code=K["STATE_GENERATED"])
+    assert ours.answer("control", K["CONTROL_TAKE"], c.c_int64(command), c.c_int64(0)).code == 0
+    while not ours.take()[0].shot_id:
+        pass
+    assert ours.wait("SHOT_START", shot_id=1)
+    assert ours.answer("control", K["CONTROL_TAKE"], c.c_int64(command), c.c_int64(0)).code == K["E_INVALID"]
+
+
 def test_a_refusal_of_the_film_is_an_answer_with_its_words(serve, client):
     serve()
     answer = client().answer("cut", "", NO_SEED, 0, 0)

@@ -34,6 +34,7 @@ from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import (
     Ack,
     BeatRequest,
+    Bye,
     Credit,
     CutRequest,
     Error,
@@ -188,6 +189,18 @@ def test_wrong_credit_is_counted_and_does_nothing(server, peer, ends):
     frames.say(b"rubbish")
     frames.say(Credit(s=welcome.session, st=1, n=64))  # the fifth strike was before: not listened to
     wait_until(lambda: server._desk.strikes.num_rejected == 6)
+
+
+def test_credit_that_arrives_behind_a_goodbye_is_no_offence(server, peer, ends):
+    welcome = peer.hello()
+    frames = ends.enter_context(RawPeer(server.frm))
+    peer.say(Bye())
+    wait_until(lambda: not len(server.clients))
+    for _ in range(8):
+        frames.say(Credit(s=welcome.session, st=1, n=1))
+    frames.say(b"rubbish")
+    wait_until(lambda: server._desk.strikes.num_rejected)
+    assert server._desk.strikes.num_rejected == 1
 
 
 # --- who may -----------------------------------------------------------------------------------------------------

@@ -439,6 +439,8 @@ class Server:
             strikes.add(message.sender)
             return
         session = self.clients.by_id.get(credit.s)
+        if session is None and credit.s in self.clients.ended:
+            return
         if session is None or session.user != message.user:
             strikes.add(message.sender)
             return

@@ -126,6 +126,8 @@ class Clients:
 
     def __init__(self) -> None:
         self.by_id: dict[int, Session] = {}
+        self.ended: deque[int] = deque(maxlen=_KEPT_PEERS)
+        """Sessions that are over; their last credit may still be on its way over the other socket."""
         self._by_peer: dict[bytes, Session] = {}
 
     def __iter__(self) -> Iterator[Session]:
@@ -145,7 +147,8 @@ class Clients:
 
     def forget(self, session: Session) -> None:
         session.end_stream()
-        self.by_id.pop(session.id, None)
+        if self.by_id.pop(session.id, None) is not None:
+            self.ended.append(session.id)
         if self._by_peer.get(session.peer) is session:
             del self._by_peer[session.peer]
 
