@@ -469,8 +469,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The server's figures.
 
     ``fps`` is what went on air over the last seconds. ``headroom`` is the share of the film's time that the engine had
-    to spare in its latest blocks; below 0 it cannot keep up. ``rejected`` counts messages that could not be read, and
-    all from peers that are not listened to because of such messages.
+    to spare in its latest blocks; below 0 it cannot keep up. ``rejected`` counts messages that could not be read, all
+    from peers that are not listened to because of such messages, and connections that were cut off.
     """
 
     bundle: str

@@ -31,6 +31,7 @@ from .desk import Desk, Tasks
 from .faults import Fault
 from .figures import status
 from .follower import Follower
+from .intake import Intake
 from .messages import (
     MAX_CREDIT_BYTES,
     MAX_CTL_BYTES,
@@ -158,6 +159,7 @@ class Server:
         self._registration: auth.Registration | None = None
         self._authenticator: Any = None
         self._context: zmq.Context[Any] | None = None
+        self._intakes: dict[zmq.Socket[Any], Intake] = {}
 
     def _narrate(self, film: Film, book: BeatBook) -> Narration:
         judge = self._texts.judge if self._texts.judges else None
@@ -264,7 +266,7 @@ class Server:
             clients=self.clients,
             follower=self._follower,
             newest=self._streams.newest,
-            rejected=self._desk.strikes.num_rejected,
+            rejected=self._desk.strikes.num_rejected + sum(one.num_cut for one in self._intakes.values()),
             began_ns=self._began_ns,
         )
 
@@ -309,6 +311,9 @@ class Server:
         self.ctl = self._ctl.getsockopt_string(zmq.LAST_ENDPOINT)
         self.frm = self._frm.getsockopt_string(zmq.LAST_ENDPOINT)
         self._desk.frm_port = int(self.frm.rpartition(":")[2])
+        most = 3 * self.config.max_clients + 16
+        for socket, per_peer, in_all in ((self._ctl, 8 << 20, 64 << 20), (self._frm, 1 << 20, 8 << 20)):
+            self._intakes[socket] = Intake(socket, max_waiting=per_peer, max_total=in_all, max_connections=most)
 
     def _socket(self, host: str, port: int, *, max_bytes: int, waiting: int) -> zmq.Socket[Any]:
         assert self._context is not None
@@ -339,6 +344,8 @@ class Server:
         return socket
 
     def _free(self) -> None:
+        for intake in self._intakes.values():
+            intake.close()
         self._texts.close()
         if self._pictures is not None:
             self._pictures.close()
@@ -402,13 +409,19 @@ class Server:
                     pass
 
     def _drain(self, socket: zmq.Socket[Any], handle: Callable[[wire.Received], None], *, max_bytes: int) -> None:
+        intake = self._intakes[socket]
         for _ in range(64):  # then frames have a turn
             try:
                 message = wire.receive(
-                    socket, max_parts=3, max_bytes=max_bytes + 512, with_peer=self._allow is not None
+                    socket,
+                    max_parts=3,
+                    max_bytes=max_bytes + 512,
+                    with_peer=self._allow is not None,
+                    with_source=intake.watches,
                 )
             except zmq.Again:
                 return
+            intake.arrived(message.source, message.size_bytes, message.num_parts)
             handle(message)
 
     def _send(self, peer: bytes, message: Message) -> None:
@@ -477,6 +490,8 @@ class Server:
                 self._send(session.peer, state)
 
     def _expire(self) -> None:
+        for intake in self._intakes.values():
+            intake.check()
         if steady_ns() >= self._revoke_at_ns:
             self._revoke_at_ns = steady_ns() + _REVOKE_EVERY_NS
             self._desk.revoke()

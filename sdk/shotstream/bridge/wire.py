@@ -109,6 +109,10 @@ class Received(NamedTuple):
     whole: bool
     user: str
     address: str
+    source: int = -1
+    """Descriptor of the connection, where it was asked for."""
+    size_bytes: int = 0
+    num_parts: int = 1
 
     @property
     def sender(self) -> bytes:
@@ -116,7 +120,9 @@ class Received(NamedTuple):
         return self.user.encode() or self.parts[0]
 
 
-def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_peer: bool = False) -> Received:
+def receive(
+    socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_peer: bool = False, with_source: bool = False
+) -> Received:
     """One whole message; what is beyond the bounds is not kept. ``with_peer`` asks who sent it: without, this machine.
 
     ``MAXMSGSIZE`` of ZeroMQ bounds one part and not their number, so the parts are counted here.
@@ -125,10 +131,11 @@ def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_pee
         zmq.Again: there is none.
     """
     parts: list[bytes] = []
-    size, whole, user, address = 0, True, "", "127.0.0.1"
+    size, num_parts, whole, user, address = 0, 0, True, "", "127.0.0.1"
     while True:
         part = socket.recv(zmq.NOBLOCK, copy=False)
         size += len(part)
+        num_parts += 1
         whole = whole and len(parts) < max_parts and size <= max_bytes
         if whole:
             parts.append(part.bytes)
@@ -136,7 +143,8 @@ def receive(socket: zmq.Socket[Any], *, max_parts: int, max_bytes: int, with_pee
             break
     if with_peer:
         user, address = str(part.get("User-Id")), str(part.get("Peer-Address"))
-    return Received(parts, whole, user, address)
+    source = int(part.get(zmq.SRCFD)) if with_source else -1
+    return Received(parts, whole, user, address, source, size, num_parts)
 
 
 def receive_frame(socket: zmq.Socket[Any], *, max_bytes: int) -> tuple[FrameHeader, memoryview | None] | None:
