@@ -129,7 +129,7 @@ class Intake:
 
     def _cut(self, number: int) -> None:
         connection = self._connections.pop(number)
-        self._of(number, connection.peer, lambda found: found.shutdown(socket.SHUT_RDWR))
+        self._of(number, connection.peer, _end)
         self.num_cut += 1
         if steady_ns() >= self._say_at_ns:
             self._say_at_ns = steady_ns() + _SAY_EVERY_NS
@@ -149,6 +149,12 @@ class Intake:
             return None
         finally:
             found.detach()  # it is ZeroMQ's to close
+
+
+def _end(connection: socket.socket) -> None:
+    """ZeroMQ reads the end of it and closes it, which the peer is told at once whatever is still on its way."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.shutdown(socket.SHUT_RD)
 
 
 def _bytes_received(connection: socket.socket) -> int:
