@@ -70,6 +70,21 @@ def test_a_prepared_shot_goes_on_air_when_it_is_taken(serve, connect):
     assert take.frame == shot.frame == frame.index
 
 
+def test_the_frame_after_a_take_is_of_the_taken_shot(serve, connect):
+    """In real time, at a frame a second: the programme has not taken the next frame from the film already."""
+    server = serve(engine=FakeEngine(ss.VideoSpec(width_px=32, height_px=32, fps=1)))
+    client = connect()
+    client.cut("running")
+    shot = server.film.prepare("prepared")
+    frames = client.frames(mode="lossless", **PATIENT)
+    assert shot.wait("generated", PATIENCE_S)
+    next(frames)
+    last = next(frames)
+    server.film.take(shot)
+    frame = next(frames)
+    assert (frame.shot, frame.frame_in_shot, frame.index) == (1, 0, last.index + 1)
+
+
 def test_cancel_and_what_cannot_be_taken(client):
     shots = [client.prepare(name) for name in "abcd"]
     assert wait_until(lambda: shots[0].state == "superseded")

@@ -36,6 +36,11 @@ class Pacer:
         self.late = 0
         """Times the grid had to move."""
 
+    @property
+    def upcoming(self) -> int:
+        """Clock reading at which the next frame is due if it is ready by then; now, before the first."""
+        return round(self._clock() if self._start_ns is None else self._start_ns + self._num * self._period_ns)
+
     def next_due(self) -> int:
         """Clock reading at which the frame that is ready now goes out; in the past when it is a little late."""
         now = self._clock()

@@ -25,6 +25,9 @@ P = TypeVar("P")
 
 AHEAD_NS = 4_000_000
 """Before a frame is due: enough to pack it, and late enough to know who will take it."""
+FETCH_NS = 8_000_000
+"""Before a frame is due it is taken from the film, and no sooner: a prepared shot that is taken until then comes with
+this frame. A judge of pictures needs longer, so then it is taken at once."""
 PAUSE_NS = 2_000_000
 """After a frame was due, this thread leaves the processor to its way out; at most a quarter of a period."""
 
@@ -115,6 +118,8 @@ class Program(Generic[P]):
         while True:
             if self._on_demand:
                 self._wanted.acquire()
+            elif self._look is None and self._wait_until(self._pacer.upcoming - FETCH_NS):
+                return
             if self._closing.is_set():
                 return
             frame = next(frames)

@@ -38,7 +38,9 @@ from .messages import (
 from .remote import RemoteReceipt
 
 STORY_TTL_MS = 10_000
-"""A checkpoint waits for the block in work, and going back makes the keys of the open shot anew."""
+"""A checkpoint waits for the block in work."""
+GO_BACK_TTL_MS = 60_000
+"""Going back makes the keys of the open shot anew, which takes seconds on a slow machine."""
 
 M = TypeVar("M", bound=Message)
 
@@ -82,15 +84,15 @@ class StoryCommands:
         """
         return expect(self._ask(CheckpointRequest, ttl_ms, name=_checked(name)), Saved)
 
-    def restore(self, name: str, *, ttl_ms: int = STORY_TTL_MS) -> None:
+    def restore(self, name: str, *, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to a checkpoint and make the same frames again. Needs the role trigger."""
         self._ask(RestoreRequest, ttl_ms, name=_checked(name))
 
-    def branch(self, name: str, *, seed: int | None = None, ttl_ms: int = STORY_TTL_MS) -> None:
+    def branch(self, name: str, *, seed: int | None = None, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to a checkpoint and on from there with other noise; None draws a seed. Needs the role director."""
         self._ask(BranchRequest, ttl_ms, name=_checked(name), seed=seed)
 
-    def undo(self, n: int = 1, *, ttl_ms: int = STORY_TTL_MS) -> None:
+    def undo(self, n: int = 1, *, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to where the ``n``-th newest shot on air began, 1..16. Needs the role director."""
         self._ask(UndoRequest, ttl_ms, n=n)
 
@@ -158,15 +160,15 @@ class AsyncStoryCommands:
         """Keep film and story as they stand under a name."""
         return expect(await self._ask(CheckpointRequest, ttl_ms, name=_checked(name)), Saved)
 
-    async def restore(self, name: str, *, ttl_ms: int = STORY_TTL_MS) -> None:
+    async def restore(self, name: str, *, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to a checkpoint."""
         await self._ask(RestoreRequest, ttl_ms, name=_checked(name))
 
-    async def branch(self, name: str, *, seed: int | None = None, ttl_ms: int = STORY_TTL_MS) -> None:
+    async def branch(self, name: str, *, seed: int | None = None, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to a checkpoint and on from there with other noise."""
         await self._ask(BranchRequest, ttl_ms, name=_checked(name), seed=seed)
 
-    async def undo(self, n: int = 1, *, ttl_ms: int = STORY_TTL_MS) -> None:
+    async def undo(self, n: int = 1, *, ttl_ms: int = GO_BACK_TTL_MS) -> None:
         """Go back to where the ``n``-th newest shot on air began."""
         await self._ask(UndoRequest, ttl_ms, n=n)
 
