@@ -71,6 +71,7 @@ class Saves:
         narrator: whose state belongs to each checkpoint; None without a book.
         folder: where checkpoints outlive the server; None keeps them in memory.
         with_undo: keep the film as it was at the start of each of the latest shots.
+        only_sealed: take no save-file of another machine, from a director neither: nobody judged its prompts.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Saves:
         narrator: Narrator[Frame] | None = None,
         folder: Path | None = None,
         with_undo: bool = True,
+        only_sealed: bool = False,
     ) -> None:
         self._film, self._worker, self._clients = film, worker, clients
         self._on_air, self._tell, self._narrator = on_air, tell, narrator
@@ -93,7 +95,7 @@ class Saves:
         self._parent = ""
         self._starts: deque[_Start] = deque(maxlen=MAX_STARTS)
         self._starts_lock = threading.Lock()
-        self._with_undo = with_undo
+        self._with_undo, self._only_sealed = with_undo, only_sealed
 
     def start(self) -> None:
         """Look into the folder, and begin to keep the starts of shots.
@@ -184,9 +186,10 @@ class Saves:
     def _finish_upload(self, request: UploadRequest, data: bytes, *, trusted: bool) -> Saved:
         saved, genuine = unseal(data, self._key())
         if not genuine and not trusted:
+            who = "this server judges texts, and takes no" if self._only_sealed else "only a director may hand back a"
             raise Denied(
-                f"{request.name!r} was not sealed on this machine, or was changed since; only a director may hand back "
-                "a save-file of another machine"
+                f"{request.name!r} was not sealed on this machine, or was changed since; {who} save-file of another "
+                "machine"
             )
         self._film.check_snapshot(saved.film)
         described = _described(saved.film, story=saved.story, parent=saved.parent)
@@ -226,7 +229,7 @@ class Saves:
         if len(upload.data) < request.total:
             return None
         session.upload = None
-        data, trusted = bytes(upload.data), auth.allows(session.role, "director")
+        data, trusted = bytes(upload.data), auth.allows(session.role, "director") and not self._only_sealed
         return self._worker.do(lambda: self._finish_upload(request, data, trusted=trusted))
 
     def _begin_upload(self, session: Session, request: UploadRequest) -> Upload:

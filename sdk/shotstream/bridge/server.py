@@ -133,6 +133,7 @@ class Server:
             narrator=narration.narrator if narration else None,
             folder=self.config.saves,
             with_undo=self.config.undo,
+            only_sealed=self._texts.judges,
         )
         self._desk = Desk(
             film,
@@ -215,15 +216,15 @@ class Server:
     def close(self) -> None:
         """Tell the clients, stop both threads, close the film, remove the connection file. Safe to call twice."""
         self._closing.set()
-        if self._context is None:
-            self.film.close()
-            self._worker.close()
-            return
-        self._ring()
-        self._thread.join(10.0)
+        if self._context is not None:
+            self._ring()
+            self._thread.join(10.0)
         self._worker.close()
         self.film.close()
         self._program.close()
+        self._texts.close()
+        if self._pictures is not None:
+            self._pictures.close()
         self._packer.close()
         self._free()
 
@@ -346,9 +347,6 @@ class Server:
     def _free(self) -> None:
         for intake in self._intakes.values():
             intake.close()
-        self._texts.close()
-        if self._pictures is not None:
-            self._pictures.close()
         for name in ("_ctl", "_frm"):
             if hasattr(self, name):
                 getattr(self, name).close()
