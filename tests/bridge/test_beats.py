@@ -382,6 +382,45 @@ def test_an_engine_that_stops_fails_the_beat_and_the_server_still_answers(serve,
     assert game.variables()
 
 
+def test_a_checkpoint_holds_the_story_too(game, watch, connect, serve):
+    game.set(weather="rain")
+    also, low = game.trigger("also"), game.trigger("low")
+    game.checkpoint("here")
+    game.set(weather="clear")
+    high = game.trigger("high")
+    assert also.wait("superseded", PATIENCE_S)
+    game.restore("here")
+    for lost in (low, high):
+        assert lost.wait("superseded", PATIENCE_S)
+    assert game.variables()["weather"] == "rain"
+    assert game.trigger("high", ttl_ms=5000).state == "queued", "its cooldown is of the time that was undone"
+    game.restore("here")
+    events = []
+    watching = watch(connect(role="viewer"))
+    told(game, events, "low", "done")
+    assert events[-2:] == [("low", "running"), ("low", "done")] and ("also", "done") in events[-3:]
+    wait_until(lambda: len(watching.frames) >= 25)
+    assert [frame.shot for frame in watching.frames[:25]] == [0] * 24 + [1]
+
+
+def test_a_shot_that_is_refused_fails_the_beat_and_the_film_goes_on(serve, connect, watch):
+    class Picky(FakeEngine):
+        def open_shot(self, plan):
+            if plan.caption == "low":
+                raise ScriptError("the chart refuses")
+            super().open_shot(plan)
+
+    serve(engine=Picky())
+    game = connect(role="trigger")
+    low = game.trigger("low")
+    watching = watch(connect(role="viewer"))
+    assert low.wait("failed", PATIENCE_S) and "refuse" in low.note
+    assert game.trigger("also").wait("presented", PATIENCE_S)
+    assert watching.frames
+    events = []
+    told(game, events, "low", "dropped: the film refused it")
+
+
 VALUES = st.one_of(st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(max_size=40))
 NAMES = st.sampled_from([*read().beats, "role", "self", "x"]) | st.text(max_size=10)
 

@@ -173,6 +173,23 @@ def test_a_client_cannot_write_on_the_operators_terminal(serve, connect):
     assert "a[2Jbc" in [viewer.client for viewer in connect().status().viewers]
 
 
+def test_prepared_shots_are_judged_and_foreign_save_files_are_not_taken(serve, connect):
+    from shotstream.bridge.seal import SavedFilm, seal
+
+    serve(Moderation(text=refusing("gore")))
+    director = connect(role="director")
+    with pytest.raises(ScriptError, match="the moderator refused it"):
+        director.prepare("gore")
+    with ss.open(engine=FakeEngine()) as film:
+        film.cut("gore", frames=12)
+        foreign = seal(SavedFilm(film=film.snapshot(), frame=0, shot=-1), b"x" * 32)
+    with pytest.raises(Denied, match="judges texts"):
+        director.upload("slot", foreign)
+    director.cut("a fox", frames=12)
+    director.checkpoint("mine")
+    director.upload("again", director.download("mine"))
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------
 
 
