@@ -294,6 +294,37 @@ def test_restored_film_goes_on_with_exactly_the_next_frame(taken, ahead):
     assert digest(again) == digest(rest)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"next_index": -1},
+        {"next_index": 2**41},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"world": "a\x00b"},
+        {"pins": [(-1, None)]},
+        {"running": {"number": -1}},
+        {"running": {"made": 2**41}},
+        {"running": {"caption": "\x1b[2J"}},
+        {"frame": {"frame_in_shot": -1}},
+        {"frame": {"prompt": ""}},
+    ],
+)
+def test_a_snapshot_of_an_impossible_film_is_refused(film, changes):
+    film.cut("a", frames=12)
+    list(film.frames(count=3))
+    state = unpack(film.snapshot())
+    changes = dict(changes)
+    if "running" in changes:
+        running = dataclasses.replace(state.plan.running, **changes.pop("running"))
+        changes["plan"] = dataclasses.replace(state.plan, running=running)
+    if "frame" in changes:
+        changes["frames"] = [dataclasses.replace(state.frames[0], **changes.pop("frame"))]
+    with pytest.raises(ss.ScriptError):
+        film.restore(pack(dataclasses.replace(state, **changes)))
+    assert len(list(film.frames())) == 9
+
+
 def test_a_restored_film_tells_of_the_commands_that_waited_and_of_no_others():
     with ss.open(engine=FakeEngine(), ahead=0) as first:
         first.cut("one", frames=24)

@@ -15,8 +15,11 @@ import msgspec
 from ..errors import ScriptError
 from ..frames import Frame, VideoSpec
 from .director import Plan
+from .limits import MAX_SEED, clean_prompt
 
 MAGIC = b"SHSFILM1"
+MAX_COUNT = 2**40
+"""Numbers of shots, blocks and frames: far beyond any film."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ def unpack(data: bytes) -> FilmState:
     """The state in ``data``.
 
     Raises:
-        ScriptError: no snapshot, another version, or damaged.
+        ScriptError: no snapshot, another version, damaged, or telling of a film that cannot be.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise ScriptError(f"the snapshot is {type(data).__name__}; expected the bytes that Film.snapshot() returned")
@@ -71,9 +74,27 @@ def unpack(data: bytes) -> FilmState:
     if hashlib.sha256(body).digest() != digest:
         raise ScriptError(f"the snapshot of {len(data)} bytes is damaged (its checksum differs); use an intact copy")
     try:
-        return msgspec.msgpack.decode(body, type=FilmState)
+        state = msgspec.msgpack.decode(body, type=FilmState)
     except msgspec.MsgspecError as error:
         raise ScriptError(f"the snapshot does not hold what this version expects ({error}); make a new one") from error
+    _check(state)
+    return state
+
+
+def _check(state: FilmState) -> None:
+    """Numbers that a film can have. The checksum proves that nothing was damaged, not that a film wrote it."""
+    counts = [state.next_index, *(number for pin in state.pins for number in pin if number is not None)]
+    seeds = [state.seed, *(frame.seed for frame in state.frames)]
+    for frame in state.frames:
+        counts += [frame.shot, frame.block, frame.frame_in_shot, frame.revision]
+    running = state.plan.running
+    if running is not None:
+        counts += [running.number, running.made, running.blocks, running.revision, running.edits_done]
+    if not all(0 <= count <= MAX_COUNT for count in counts) or not all(0 <= seed <= MAX_SEED for seed in seeds):
+        raise ScriptError("the snapshot tells of a film that cannot be; give the bytes that Film.snapshot() returned")
+    clean_prompt(state.world, "global caption", empty_ok=True)
+    for text in [frame.prompt for frame in state.frames] + ([running.caption] if running is not None else []):
+        clean_prompt(text)
 
 
 def save_frame(frame: Frame) -> SavedFrame:
