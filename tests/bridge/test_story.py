@@ -71,8 +71,8 @@ def test_a_prepared_shot_goes_on_air_when_it_is_taken(serve, connect):
 
 
 def test_the_frame_after_a_take_is_of_the_taken_shot(serve, connect):
-    """In real time, at a frame a second: the programme has not taken the next frame from the film already."""
-    server = serve(engine=FakeEngine(ss.VideoSpec(width_px=32, height_px=32, fps=1)))
+    """In real time, at a frame in two seconds: the programme has not taken the next frame from the film already."""
+    server = serve(engine=FakeEngine(ss.VideoSpec(width_px=32, height_px=32, fps=0.5)))
     client = connect()
     client.cut("running")
     shot = server.film.prepare("prepared")
