@@ -112,7 +112,7 @@ def test_connections_that_say_nothing_have_a_bound(serve, connect):
         for _ in range(4 * most):
             with contextlib.suppress(OSError):
                 ends.enter_context(plain_zmtp(server.ctl))
-        intake = server._intakes[server._ctl]
+        intake = server._sockets.intakes[server._sockets.ctl]
         wait_until(lambda: intake.num_cut >= 3 * most)
         assert client.status().rejected >= 3 * most
     wait_until(lambda: len(intake._connections) == 1)
@@ -128,5 +128,5 @@ def test_a_busy_client_is_not_taken_for_a_flood(serve, connect):
         client.world("x" * 3900)
     with pytest.raises(ss.ScriptError):
         client.world("x" * 4050)
-    peer_bytes = [one.waiting for one in server._intakes.values() for one in one._connections.values()]
+    peer_bytes = [one.waiting for one in server._sockets.intakes.values() for one in one._connections.values()]
     assert max(peer_bytes, default=0) < MEGABYTE and client.connections == 1 and client.status().rejected == 0

@@ -12,14 +12,13 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import zmq
 
-from ..errors import CapacityError, ConfigError
+from ..errors import ConfigError
 from ..film import Film
 from ..frames import Frame
 from ..story.beats import BeatBook
@@ -31,11 +30,9 @@ from .desk import Desk, Tasks
 from .faults import Fault
 from .figures import status
 from .follower import Follower
-from .intake import Intake
 from .messages import (
     MAX_CREDIT_BYTES,
     MAX_CTL_BYTES,
-    MAX_WINDOW,
     PROTO_MAX,
     Credit,
     Event,
@@ -52,6 +49,7 @@ from .packing import Packer, Picture
 from .program import Program
 from .saves import Saves
 from .sessions import Clients, Released
+from .sockets import Sockets
 from .streams import Streams
 from .wake import Wake
 from .worker import Worker, in_turn
@@ -60,7 +58,6 @@ __all__ = ["Server", "ServerConfig"]
 
 log = logging.getLogger("shotstream.bridge")
 
-ZAP_DOMAIN = "shotstream"
 WAKE_UP_NS = 100_000
 """What a thread that slept is late by, as a rule."""
 SWITCH_INTERVAL_S = 0.001
@@ -158,9 +155,7 @@ class Server:
         )
         self._thread = threading.Thread(target=self._run, name="shotstream-bridge", daemon=True)
         self._registration: auth.Registration | None = None
-        self._authenticator: Any = None
-        self._context: zmq.Context[Any] | None = None
-        self._intakes: dict[zmq.Socket[Any], Intake] = {}
+        self._sockets: Sockets | None = None
 
     def _narrate(self, film: Film, book: BeatBook) -> Narration:
         judge = self._texts.judge if self._texts.judges else None
@@ -216,7 +211,7 @@ class Server:
     def close(self) -> None:
         """Tell the clients, stop both threads, close the film, remove the connection file. Safe to call twice."""
         self._closing.set()
-        if self._context is not None:
+        if self._sockets is not None:
             self._ring()
             self._thread.join(10.0)
         self._worker.close()
@@ -267,7 +262,7 @@ class Server:
             clients=self.clients,
             follower=self._follower,
             newest=self._streams.newest,
-            rejected=self._desk.strikes.num_rejected + sum(one.num_cut for one in self._intakes.values()),
+            rejected=self._desk.strikes.num_rejected + (self._sockets.num_cut if self._sockets else 0),
             began_ns=self._began_ns,
         )
 
@@ -295,67 +290,17 @@ class Server:
             self._narration.look()
         self.tell(Event(kind="engine", text=str(error)))
 
-    # --- sockets -------------------------------------------------------------------------------------------------
-
     def _listen(self) -> None:
-        host, port = auth.check_bind(self.config.bind, has_keys=self.config.keys is not None)
-        self._context = zmq.Context()
         self._wake = Wake()
-        if self._allow is not None:
-            from zmq.auth.thread import ThreadAuthenticator
-
-            self._authenticator = ThreadAuthenticator(self._context)
-            self._authenticator.start()
-            self._authenticator.configure_curve_callback(ZAP_DOMAIN, credentials_provider=self._allow)
-        self._ctl = self._socket(host, port, max_bytes=MAX_CTL_BYTES, waiting=64)
-        self._frm = self._socket(host, port + 1 if port else 0, max_bytes=MAX_CREDIT_BYTES, waiting=2 * MAX_WINDOW)
-        self.ctl = self._ctl.getsockopt_string(zmq.LAST_ENDPOINT)
-        self.frm = self._frm.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._sockets = sockets = Sockets(self.config, self._allow)
+        self.ctl = sockets.ctl.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.frm = sockets.frm.getsockopt_string(zmq.LAST_ENDPOINT)
         self._desk.frm_port = int(self.frm.rpartition(":")[2])
-        most = 3 * self.config.max_clients + 16
-        for socket, per_peer, in_all in ((self._ctl, 8 << 20, 64 << 20), (self._frm, 1 << 20, 8 << 20)):
-            self._intakes[socket] = Intake(socket, max_waiting=per_peer, max_total=in_all, max_connections=most)
-
-    def _socket(self, host: str, port: int, *, max_bytes: int, waiting: int) -> zmq.Socket[Any]:
-        assert self._context is not None
-        socket = self._context.socket(zmq.ROUTER)
-        socket.linger = 0
-        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
-        socket.setsockopt(zmq.SNDHWM, waiting)
-        socket.setsockopt(zmq.RCVHWM, 256)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
-        socket.setsockopt(zmq.HEARTBEAT_IVL, 500)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 1500)
-        socket.setsockopt(zmq.HEARTBEAT_TTL, 1500)
-        socket.setsockopt(zmq.IPV6, int(host.startswith("[")))
-        if self.config.keys is not None:
-            socket.setsockopt_string(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
-            socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-            socket.setsockopt(zmq.CURVE_SERVER, 1)
-            socket.setsockopt_string(zmq.CURVE_SECRETKEY, self.config.keys.secret)
-            socket.setsockopt_string(zmq.CURVE_PUBLICKEY, self.config.keys.public)
-        try:
-            socket.bind(f"tcp://{host}:{port or '*'}")
-        except zmq.ZMQError as error:
-            socket.close()
-            raise CapacityError(
-                f"{host}:{port} cannot be listened on ({error.strerror}); leave the port out to get a free one"
-            ) from None
-        return socket
 
     def _free(self) -> None:
-        for intake in self._intakes.values():
-            intake.close()
-        for name in ("_ctl", "_frm"):
-            if hasattr(self, name):
-                getattr(self, name).close()
-        if self._authenticator is not None:
-            self._authenticator.stop()
-            self._authenticator = None
-        if self._context is not None:
-            self._context.term()
-            self._context = None
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
         if self._wake is not None:
             self._wake.close()
             self._wake = None
@@ -366,20 +311,20 @@ class Server:
     # --- the bridge thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        assert self._wake is not None
-        bell = self._wake
+        assert self._wake is not None and self._sockets is not None
+        bell, sockets = self._wake, self._sockets
         poller = zmq.Poller()
-        for readable in (self._ctl, self._frm, bell.reader):
+        for readable in (sockets.ctl, sockets.frm, bell.reader):
             poller.register(readable, zmq.POLLIN)
         while not self._closing.is_set():
             ready = dict(poller.poll(self._timeout_ms()))
             if bell.reader.fileno() in ready:
                 bell.clear()
             try:
-                if self._ctl in ready:
-                    self._drain(self._ctl, self._desk.on_message, max_bytes=MAX_CTL_BYTES)
-                if self._frm in ready:
-                    self._drain(self._frm, self._on_frm, max_bytes=MAX_CREDIT_BYTES)
+                if sockets.ctl in ready:
+                    sockets.drain(sockets.ctl, self._desk.on_message, max_bytes=MAX_CTL_BYTES)
+                if sockets.frm in ready:
+                    sockets.drain(sockets.frm, self._on_frm, max_bytes=MAX_CREDIT_BYTES)
                 self._desk.settle()
                 self._wait_for_due_frame()
                 self._pass_on()
@@ -406,34 +351,13 @@ class Server:
                 while steady_ns() < due_ns:
                     pass
 
-    def _drain(self, socket: zmq.Socket[Any], handle: Callable[[wire.Received], None], *, max_bytes: int) -> None:
-        intake = self._intakes[socket]
-        for _ in range(64):  # then frames have a turn
-            try:
-                message = wire.receive(
-                    socket,
-                    max_parts=3,
-                    max_bytes=max_bytes + 512,
-                    with_peer=self._allow is not None,
-                    with_source=intake.watches,
-                )
-            except zmq.Again:
-                return
-            intake.arrived(message.source, message.size_bytes, message.num_parts)
-            handle(message)
-
     def _send(self, peer: bytes, message: Message) -> None:
-        try:
-            self._ctl.send_multipart([peer, *wire.encode(message)], zmq.DONTWAIT)
-        except zmq.ZMQError:  # gone, or it does not read: the lease ends it
-            log.debug("a client could not be reached")
+        assert self._sockets is not None
+        self._sockets.send(peer, message)
 
     def _send_frame(self, peer: bytes, header: FrameHeader, pixels: memoryview | None) -> None:
-        parts = [peer, *wire.encode(header)]
-        if pixels is None:
-            self._frm.send_multipart(parts, zmq.DONTWAIT)
-        else:
-            self._frm.send_multipart([*parts, pixels], zmq.DONTWAIT, copy=False)
+        assert self._sockets is not None
+        self._sockets.send_frame(peer, header, pixels)
 
     def _tell_all(self, event: Event) -> None:
         for session in self.clients:
@@ -488,8 +412,8 @@ class Server:
                 self._send(session.peer, state)
 
     def _expire(self) -> None:
-        for intake in self._intakes.values():
-            intake.check()
+        if self._sockets is not None:
+            self._sockets.check()
         if steady_ns() >= self._revoke_at_ns:
             self._revoke_at_ns = steady_ns() + _REVOKE_EVERY_NS
             self._desk.revoke()
