@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from .engine.protocol import Block, Engine, Pin, Prepared, ShotPlan
 from .errors import Aborted, ClosedError, ScriptError
+from .frame_queue import FrameQueue, Origin
 from .frames import Frame
 from .receipts import Ledger, Receipt
 from .shelf import Shelf, Waiting
@@ -36,8 +37,6 @@ Job = tuple[Callable[[], object], Future[object]]
 JOIN_TIMEOUT_S = 60.0
 PAUSE_S = 1.0
 """Nobody watches live any more when no frame was taken for this long."""
-MAX_LENGTHS = 1024
-"""Shots whose length is known, newest first; pins are far more recent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +70,7 @@ class Session:
         self._changed = threading.Condition()
         self._director = Director()
         self._pins: list[Pin] = []
-        self._blocks: deque[deque[Frame]] = deque()
-        self._taking: deque[Frame] = deque()
-        self._next_index = 0
+        self._queue = FrameQueue(self.spec.fps)
         self._demand = 0
         self._abort = False
         self._closing = False
@@ -85,8 +82,6 @@ class Session:
         self._shelf = Shelf()
         self._making: Waiting | None = None
         self._adopting: Adoption | None = None
-        self._lengths: dict[int, int] = {}
-        self._restored = False
         self._on_shot_start: Callable[[int, bytes], None] | None = None
         self._shot_start: tuple[FilmState, list[Frame]] | None = None
         self._listeners: set[Callable[[], None]] = set()
@@ -207,7 +202,7 @@ class Session:
             self._check_open()
             if pin in self._pins:
                 return
-            made = self._lengths.get(pin.shot)
+            made = self._queue.lengths.get(pin.shot)
             if made is not None and pin.frame is not None and pin.frame >= made:
                 raise ScriptError(
                     f"frame={pin.frame} cannot be pinned; shot {pin.shot} has frames 0..{made - 1}; pin one of them"
@@ -308,11 +303,11 @@ class Session:
         return stop
 
     def _take(self, wait_for_commands: bool) -> tuple[Frame | None, bool]:
-        if not self._taking and self._blocks:
-            self._taking = self._blocks.popleft()
+        num_blocks = self._queue.num_blocks
+        frame = self._queue.take()
+        if self._queue.num_blocks < num_blocks:
             self._changed.notify_all()
-        if self._taking:
-            frame = self._taking.popleft()
+        if frame is not None:
             self._delivered(frame)
             return frame, True
         if self._fatal is not None:
@@ -392,13 +387,10 @@ class Session:
         from .story.checkpoint import pack, save_frame
 
         with self._changed:
-            untaken = self._untaken()
+            untaken = self._queue.untaken()
             state = self._state(len(untaken))
         frames = [save_frame(frame) for frame in untaken]
         return pack(replace(state, frames=frames, engine=self._engine.snapshot()))
-
-    def _untaken(self) -> list[Frame]:
-        return [*self._taking, *(frame for block in self._blocks for frame in block)]
 
     def _state(self, num_untaken: int) -> FilmState:
         """The film between two blocks, as far as the session knows it."""
@@ -410,7 +402,7 @@ class Session:
             height_px=self.spec.height_px,
             seed=self.seed,
             world=self._world,
-            next_index=self._next_index - num_untaken,
+            next_index=self._queue.next_index - num_untaken,
             pins=[(pin.shot, pin.frame) for pin in self._pins],
             plan=self._director.plan(),
         )
@@ -432,11 +424,8 @@ class Session:
             self._holds.clear()
             self.seed, self._world = state.seed if seed is None else seed, state.world
             self._pins = [Pin(shot=shot, frame=frame) for shot, frame in state.pins]
-            self._lengths = {plan.running.number: plan.running.made} if plan.running else {}
-            self._next_index = state.next_index + len(frames)
-            self._blocks.clear()
-            self._restored = not frames
-            self._taking = deque(replace(frame, is_restored=frame is frames[0]) for frame in frames)
+            lengths = {plan.running.number: plan.running.made} if plan.running else {}
+            self._queue.go_back(frames, next_index=state.next_index + len(frames), lengths=lengths)
             self._error = None
 
     def _renewed(self, old: int, kind: str, receipts: dict[int, Receipt]) -> int:
@@ -517,8 +506,8 @@ class Session:
 
     def _has_room(self) -> bool:
         if self._ahead == 0:
-            return not self._blocks and not self._taking and self._demand > 0
-        return len(self._blocks) < self._ahead
+            return not len(self._queue) and self._demand > 0
+        return self._queue.num_blocks < self._ahead
 
     def _has_time(self) -> bool:
         """A block can be made aside without a consumer in real time noticing: the frames that wait outlast that block
@@ -530,7 +519,7 @@ class Session:
             return True
         opening = next((block.context_ms for block in reversed(self._stats.blocks) if block.block == 0), 0.0)
         needed_ms = 2 * self._stats.blocks[-1].block_ms + opening
-        return len(self._untaken()) / self.spec.fps * 1e3 >= needed_ms
+        return self._queue.seconds * 1e3 >= needed_ms
 
     def _make(self, step: Step) -> None:
         began = time.perf_counter()
@@ -618,7 +607,7 @@ class Session:
 
     def _put_on_air(self, waiting: Waiting, made: Prepared) -> None:
         """The film goes on with a prepared shot, after the last frame that was taken."""
-        untaken = self._untaken()
+        untaken = self._queue.untaken()
         first = untaken[0] if untaken else None
         number, seen = self._director.shot + 1, None
         if first is not None:
@@ -631,30 +620,28 @@ class Session:
         gone += [command for frame in untaken for command in frame.receipts]
         back = self._director.waiting
         self._open.supersede((id for id in gone if id not in back), "a prepared shot was taken before it was seen")
-        self._next_index -= len(untaken)
-        self._restored = self._restored or any(frame.is_restored for frame in untaken)
-        self._blocks.clear()
+        self._queue.drop(number, seen)
         self._pins = [pin for pin in self._pins if _is_seen(pin, number, seen)]
-        self._lengths = {shot: length for shot, length in self._lengths.items() if shot < number}
-        if seen is not None:
-            self._lengths[number - 1] = seen
         self._adopting = Adoption(made=made, shot=number, seen=seen, pins=tuple(self._pins))
         commands = (waiting.command, take)
-        self._taking = self._frames(
+        frames = self._put(
             made.block,
-            keep=keep,
-            shot=number,
-            block=0,
-            frame_in_shot=0,
-            seed=made.plan.seed,
-            prompt=waiting.shot.prompt,
-            commands=commands,
-            block_ms=waiting.block_ms,
+            keep,
+            Origin(
+                shot=number,
+                block=0,
+                frame_in_shot=0,
+                revision=0,
+                seed=made.plan.seed,
+                prompt=waiting.shot.prompt,
+                commands=commands,
+                block_ms=waiting.block_ms,
+            ),
         )
         for command in commands:
-            self._open.move(command, "generated", frame=self._taking[0].index)
+            self._open.move(command, "generated", frame=frames[0].index)
         if self._on_shot_start is not None:
-            self._shot_start = self._state(keep), list(self._taking)
+            self._shot_start = self._state(keep), frames
         self._changed.notify_all()
 
     def _adopt(self, adoption: Adoption) -> None:
@@ -667,17 +654,19 @@ class Session:
 
     def _accept(self, step: Step, block: Block, block_ms: float) -> None:
         start, keep = self._director.commit(len(block.images))
-        frames = self._frames(
+        frames = self._put(
             block,
-            keep=keep,
-            shot=step.shot,
-            block=step.block,
-            frame_in_shot=start,
-            revision=step.revision,
-            seed=self.seed if step.seed is None else step.seed,
-            prompt=step.caption,
-            commands=step.commands,
-            block_ms=block_ms,
+            keep,
+            Origin(
+                shot=step.shot,
+                block=step.block,
+                frame_in_shot=start,
+                revision=step.revision,
+                seed=self.seed if step.seed is None else step.seed,
+                prompt=step.caption,
+                commands=step.commands,
+                block_ms=block_ms,
+            ),
         )
         note = _note_on_words(block)
         if note:
@@ -695,51 +684,12 @@ class Session:
                 context_ms=block.context_ms,
             )
         )
-        self._blocks.append(frames)
         self._changed.notify_all()
 
-    def _frames(
-        self,
-        made: Block,
-        *,
-        keep: int,
-        shot: int,
-        block: int,
-        frame_in_shot: int,
-        seed: int,
-        prompt: str,
-        commands: tuple[int, ...],
-        block_ms: float,
-        revision: int = 0,
-    ) -> deque[Frame]:
-        """The first ``keep`` frames of a block, with the next numbers of the film."""
-        now = time.perf_counter()
-        frames = deque(
-            Frame(
-                image=image,
-                index=self._next_index + offset,
-                shot=shot,
-                block=block,
-                frame_in_shot=frame_in_shot + offset,
-                time_s=(self._next_index + offset) / self.spec.fps,
-                revision=revision,
-                seed=seed,
-                prompt=prompt,
-                is_cut=frame_in_shot + offset == 0,
-                is_restored=self._restored and offset == 0,
-                receipts=commands if offset == 0 else (),
-                generated_at=now,
-                block_ms=block_ms,
-            )
-            for offset, image in enumerate(made.images[:keep])
-        )
-        self._next_index += len(frames)
-        self._lengths[shot] = frame_in_shot + len(frames)
-        self._lengths.pop(shot - MAX_LENGTHS, None)
-        self._restored = False
+    def _put(self, block: Block, keep: int, origin: Origin) -> list[Frame]:
         self._stats.blocks_made += 1
-        self._stats.frames_made += len(frames)
-        return frames
+        self._stats.frames_made += keep
+        return self._queue.put(block, keep, origin)
 
     def _do(self, job: Callable[[], object], future: Future[object]) -> None:
         try:
@@ -794,7 +744,7 @@ class Session:
 
     def _settle_holds(self) -> None:
         for command in self._holds:
-            last = self._next_index - 1 if self._next_index else None
+            last = self._queue.next_index - 1 if self._queue.next_index else None
             self._open.move(command, "started")
             self._open.move(command, "generated")
             self._open.move(command, "delivered", frame=last)
