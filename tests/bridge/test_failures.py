@@ -1,28 +1,14 @@
 """What goes wrong between two processes, and what the bridge does about it.
 
-Each row of the table in ``docs/reliability.md`` is a test. Those that are not in this file:
-
-client dies mid-stream             here; test_server: a_client_that_dies_frees_its_place
-slow consumer                      test_end_to_end: a_slow_viewer_in_latest_mode..., ...queue_mode..., a_full_spool...
-malformed messages, strikes        here; test_server: rubbish_is_answered..., five_strikes...; test_fuzz
-oversize part                      test_server: a_part_beyond_the_limit...
-too many requests                  test_server: too_many_requests...; test_flood
-wrong token, role, version         here; test_server: a_wrong_hello..., a_token_opens...
-keys unlisted, revoked, wrong      here; test_client: an_unlisted_key..., a_revoked_key..., a_wrong_server_key...
-server restarts                    here; test_client: frames_go_on..., a_cut_from_before...; tests/chaos
-server hangs                       test_client: a_hung_server...; tests/chaos
-engine fails                       test_end_to_end: an_engine_that_stops..., a_refused_shot...
-shared memory                      test_frame_ring, test_frame_ring_processes
-two servers, port in use           test_server: two_servers_cannot_have_one_name, a_port_that_is_taken...
-clock jumps, suspend               here; test_parts: pacer_...; test_client: a_suspended_client...
-connection file                    here; test_parts: the_runtime_folder..., a_damaged_connection_file...
-disk full while recording, OSC with wrong types, outputs that outlive the engine: come with those parts
+The whole table is in ``docs/reliability.md``, where each row names its tests; here are those about failure alone.
 """
 
 import itertools
 import logging
 import os
+import re
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -72,6 +58,20 @@ def twice(header, key, value):
     """The map ``header`` with one key more, which it may have already."""
     assert 0x80 <= header[0] < 0x8F
     return bytes([header[0] + 1]) + header[1:] + msgspec.msgpack.encode(key) + msgspec.msgpack.encode(value)
+
+
+def test_every_test_that_the_table_names_is_there():
+    """And hidden nowhere: each row has one."""
+    root = Path(__file__).parents[2]
+    section = (root / "docs/reliability.md").read_text().partition("## The table of failures")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    assert len(table) > 20
+    known = set()
+    for path in (root / "tests").rglob("test_*.py"):
+        known |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
+    for line in table:
+        named = re.findall(r"`(test_\w+)`", line)
+        assert named and set(named) <= known, line
 
 
 # --- messages ----------------------------------------------------------------------------------------------------

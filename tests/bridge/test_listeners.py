@@ -16,7 +16,7 @@ from tests.bridge.waiting import PATIENCE_S, wait_until
 
 OPENS = {"bind", "keys", "allow"}
 """Options that decide what is listened on; each is in ``WAYS``."""
-OPENS_NOTHING = {"bundle", "seed", "device", "name", "clock", "until_eof", "beats", "moderate", "deny_words"}
+OPENS_NOTHING = {"bundle", "seed", "device", "name", "clock", "until_eof", "beats", "saves", "moderate", "deny_words"}
 
 
 def keyed(folder):
