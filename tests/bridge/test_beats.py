@@ -209,7 +209,7 @@ def test_an_answer_that_does_not_fit_is_an_error_and_no_disconnect(serve, connec
     serve(book=read(BOOK[: BOOK.index("beats:")] + "beats:\n" + beats))
     game = connect(role="trigger")
     with pytest.raises(ss.BridgeError, match="at most 65536 fit"):
-        game.beats()
+        game.beats(ttl_ms=60_000)
     assert game.variables()["threat"] == 0 and game.connections == 1
 
 
@@ -293,9 +293,10 @@ def test_the_same_trigger_twice_is_done_once(serve, connect):
     with RawPeer(server.ctl, server.tokens["trigger"]) as peer:
         welcome = peer.hello(role="trigger")
         request = peer.request(BeatRequest, welcome, name="also")
+        peer.say(request, request)  # the second is answered with the first if that is not done yet
+        (done,) = peer.acks(1)
         peer.say(request)
-        peer.say(request)
-        assert len(peer.acks(2)) >= 1
+        assert peer.acks(1) == [done]
     assert [event.text for event in connect(role="viewer").events()] == []
     assert len(server._narration.narrator.waiting) == 0
 

@@ -16,6 +16,7 @@ from shotstream.bridge import auth
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine, read_chart
+from tests.bridge.waiting import halt
 from tests.story.test_beats import BOOK
 
 from .c_library import CClient, Frame, K, needs_library, params, runtime_environment
@@ -511,7 +512,7 @@ def test_no_call_hangs_while_the_server_is_killed_and_comes_back(client, server_
 def test_destroy_is_bounded_while_the_server_hangs(client, server_process):
     process = server_process()
     ours = client()
-    os.kill(process.pid, signal.SIGSTOP)
+    halt(process.pid)
     for _ in range(20):
         ours.call("world", "x" * 4000, None)
     began = time.monotonic()
@@ -526,7 +527,7 @@ def test_destroy_is_bounded_while_the_server_hangs(client, server_process):
 def test_a_hung_server_is_noticed_and_its_return_too(client, server_process):
     process = server_process()
     ours = client()
-    os.kill(process.pid, signal.SIGSTOP)
+    halt(process.pid)
     try:
         late = ours.ask("cut", "a fox", NO_SEED, 0, 0)
         assert ours.wait("DISCONNECTED").code == K["E_CONNECT"]

@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 import shotstream as ss
@@ -19,7 +18,7 @@ from shotstream.bridge import aio, auth, faults
 from shotstream.bridge.messages import Credit, Flag
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
-from tests.bridge.waiting import PATIENCE_S, Stalls, wait_until
+from tests.bridge.waiting import PATIENCE_S, Stalls, halt, wait_until
 
 
 def start(**options):
@@ -125,8 +124,7 @@ def test_a_hung_server_is_noticed_and_no_call_hangs(runtime):
     try:
         wait_until((runtime / "default.json").exists)
         with ss.connect() as client:
-            os.kill(process.pid, signal.SIGSTOP)
-            wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+            halt(process.pid)
             began = time.monotonic()
             with Stalls() as stalls, pytest.raises(faults.Timeout):
                 client.cut("a fox")

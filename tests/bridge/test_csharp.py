@@ -26,7 +26,7 @@ from tests.bridge.csharp import (
     read_until,
     running,
 )
-from tests.bridge.waiting import PATIENCE_S
+from tests.bridge.waiting import PATIENCE_S, halt
 
 PROMPT = "ein roter Fuchs im Schnee: 雪"
 pytestmark = [needs_mcs, needs_mono, needs_library]
@@ -173,7 +173,7 @@ def test_leaving_a_server_that_hangs_takes_no_longer(start, monkeypatch):
         monkeypatch.setenv("SHOTSTREAM_RUNTIME", str(server.runtime))
         process = start("dispose")
         read_until(process, "ready")
-        server.process.send_signal(signal.SIGSTOP)
+        halt(server.process.pid)
         try:
             process.stdin.write("\n")
             process.stdin.flush()

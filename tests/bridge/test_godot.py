@@ -25,6 +25,7 @@ from shotstream.bridge.server import Server, ServerConfig
 from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine, draw_chart
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, run_script
+from tests.bridge.waiting import halt
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -348,7 +349,7 @@ def test_a_server_that_hangs_is_noticed_and_goes_on(server_process, godot):
     server = server_process()
     client = godot(client={"mode": "lossless"})
     client.event("connected")
-    server.send_signal(signal.SIGSTOP)
+    halt(server.pid)
     try:
         late = client.call("cut", "a fox")
         client.event("disconnected")

@@ -1,7 +1,10 @@
 """Waiting for conditions, and how late the machine itself was meanwhile."""
 
+import os
+import signal
 import threading
 import time
+from pathlib import Path
 
 PATIENCE_S = 30
 """Longer than any loaded machine needs; nobody waits for it when things work."""
@@ -14,6 +17,13 @@ def wait_until(condition, seconds=PATIENCE_S):
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.01)
     return found
+
+
+def halt(pid):
+    """Stop a process with SIGSTOP, and wait until none of its threads runs: the signal reaches them one by one."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    wait_until(lambda: all(" T " in (task / "stat").read_text() for task in tasks.iterdir()))
 
 
 class Stalls:

@@ -178,7 +178,8 @@ class Link:
                 raise ConnectionLost(f"not connected yet ({self.error}); wait for the connection first")
             self._num_requests = self._num_requests % (2**32 - 1) + 1
             always: dict[str, Any] = {"id": self._num_requests, "ep": self._last.epoch, "ttl": ttl_ms}
-            request = kind(**fields, **always, ts=self.server_ns())
+            # The offset may be wrong by half a round trip; rather void a little early than done too late.
+            request = kind(**fields, **always, ts=self.server_ns() - self.offset.best.rtt_ns // 2)
             _check(request)
             pending = _Pending(
                 request=request, answer=Future(), expires_ns=steady_ns() + ttl_ms * 1_000_000 + ANSWER_GRACE_NS
