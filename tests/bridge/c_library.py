@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import shotstream as ss
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "engine_bridge"
 ABI = 1 << 16
@@ -258,5 +260,5 @@ class CClient:
 
 def runtime_environment(**more):
     """The environment of a server or program that is started as a process."""
-    path = os.pathsep.join([str(ROOT / "sdk"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, **more}
