@@ -16,15 +16,18 @@ import pytest
 import shotstream as ss
 from shotstream.bridge import auth, faults, link, wire
 from shotstream.bridge.clock import steady_ns
+from shotstream.bridge.desk import Task
 from shotstream.bridge.faults import Code
 from shotstream.bridge.messages import (
     Ack,
     BeatRequest,
     Bye,
+    Chunk,
     Credit,
     CutRequest,
     Error,
     Hello,
+    HoldRequest,
     Ping,
     QueryRequest,
     Result,
@@ -410,3 +413,17 @@ def test_a_request_that_waited_too_long_in_the_socket_is_not_done(server, peer):
     assert isinstance(answer, Error) and answer.code == Code.STALE and server.film.shot == -1
     peer.say(Ping(c0=1))
     assert peer.hear().c0 == 1
+
+
+def test_an_answer_of_the_wrong_kind_is_a_fault_and_no_riddle(serve, connect):
+    server = serve(clock="demand")
+    client = connect()
+    server._desk._tasks[HoldRequest] = Task(
+        "viewer", lambda session, request: Chunk(id=request.id, offset=0, total=1, data=b"x")
+    )
+    server._desk._tasks[SubscribeRequest] = Task("viewer", lambda session, request: None)
+    with pytest.raises(faults.ProtocolError, match="'chunk'"):
+        client.hold()
+    with pytest.raises(faults.ProtocolError, match="'ack'"):
+        next(client.frames(timeout=PATIENCE_S))
+    assert client.status().rejected == 0 and client.connections == 1

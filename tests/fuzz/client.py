@@ -116,6 +116,9 @@ def _said(dice: random.Random) -> list[bytes]:
     kind = dice.choice(SAID)
     fields = inputs.fields_of(dice, kind)
     fields |= {"code": -99} if "code" in fields else {}  # CLOSED would end the connection, rightly
+    fields |= (
+        {"id": dice.randint(1000, 2**32 - 1)} if "id" in fields else {}
+    )  # and an answer of the wrong kind a stream
     return inputs.parts_of(dice, kind(**fields), [], right=0.5)
 
 
@@ -180,7 +183,7 @@ class Liar:
                 else:
                     self._send(self._frm, frame_parts(self._dice, stream=1))
                 if self._num_said == self._lies_until:
-                    self._send(self._ctl, wire.encode(Event(kind="beat", name="the last")))
+                    self._be_honest()
 
     def _answer(self, message: Message) -> None:
         now = steady_ns()
@@ -197,9 +200,13 @@ class Liar:
         elif isinstance(message, Request):
             self._tell(Ack(id=message.id))
         elif isinstance(message, Credit) and self._num_said >= self._lies_until > 0:
-            honest = {"st": 1, "f": 2**40, "src": 0, "sh": 0, "sf": 0, "bl": 0, "rev": 0, "cmd": 0, "fl": 0, "seed": 0}
-            header = FrameHeader(**honest, pts=0, due=now, gen=now, w=WIDTH, h=HEIGHT, str=3 * WIDTH)  # type: ignore[arg-type]
-            self._send(self._frm, [*wire.encode(header), b"\x55" * WIDTH * HEIGHT * 3])
+            self._be_honest()  # again: the client may have been about to subscribe anew because of a lie
+
+    def _be_honest(self) -> None:
+        now, zeros = steady_ns(), dict.fromkeys(("src", "sh", "sf", "bl", "rev", "cmd", "fl", "seed", "pts"), 0)
+        header = FrameHeader(**zeros, st=1, f=2**40, due=now, gen=now, w=WIDTH, h=HEIGHT, str=3 * WIDTH)  # type: ignore[arg-type]
+        self._send(self._frm, [*wire.encode(header), b"\x55" * WIDTH * HEIGHT * 3])
+        self._send(self._ctl, wire.encode(Event(kind="beat", name="the last")))
 
     def _tell(self, message: Message) -> None:
         self._send(self._ctl, wire.encode(message))
@@ -225,6 +232,7 @@ def lied_to(seed: int, num: int) -> dict[str, int]:
     client = ss.connect(liar.endpoint, token="x", role="viewer", timeout=PATIENCE_S)
     try:
         stream = client.open_stream(mode="queue", location="inline")
+        wait_until(lambda: stream._id is not None)
         liar.lie(num)
         end = time.monotonic() + 4 * PATIENCE_S
         honest = False

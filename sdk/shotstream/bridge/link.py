@@ -32,8 +32,10 @@ from .messages import (
     PROTO_MIN,
     Ack,
     Bye,
+    CheckpointRequest,
     Chunk,
     Credit,
+    DownloadRequest,
     Error,
     Event,
     EventMask,
@@ -43,6 +45,7 @@ from .messages import (
     OnDisconnect,
     Ping,
     Pong,
+    QueryRequest,
     Reject,
     Request,
     Result,
@@ -50,6 +53,8 @@ from .messages import (
     Saved,
     State,
     Subscribed,
+    SubscribeRequest,
+    UploadRequest,
     Welcome,
 )
 from .wake import Wake
@@ -62,6 +67,16 @@ ANSWER_GRACE_NS = 200_000_000
 """Beyond its ttl, for an answer that is on its way."""
 HELLO_WITHIN_NS = 2_000_000_000
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
+
+
+_ANSWERS: dict[type[Request], tuple[type[Message], ...]] = {
+    QueryRequest: (Result,),
+    SubscribeRequest: (Subscribed,),
+    CheckpointRequest: (Saved,),
+    UploadRequest: (Ack, Saved),
+    DownloadRequest: (Chunk,),
+}
+"""What answers a request, beside an error; the others get an ``ack``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -430,6 +445,12 @@ class Link:
             pending = self._pending.pop(request, None)
         if pending is None or not pending.answer.set_running_or_notify_cancel():
             return
+        expected = _ANSWERS.get(type(pending.request), (Ack,))
+        if error is None and not isinstance(message, expected):
+            kind = type(message).__name__.lower()
+            error = ProtocolError(
+                f"the server answered with {kind!r}, which is no answer to this; update the older side"
+            )
         if error is not None:
             pending.answer.set_exception(error)
         else:
