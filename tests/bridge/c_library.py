@@ -201,14 +201,14 @@ class CClient:
             assert result == 0
             self.events.append(event)
 
-    def wait(self, kind, seconds=20, **fields):
-        """The next event of that kind and with those fields; takes it and what is before it."""
+    def wait(self, kind, seconds=20, *, alone=False, **fields):
+        """The next event of that kind and with those fields; takes it and what is before it, or it ``alone``."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.poll()
             for number, event in enumerate(self.events):
                 if event.type == K[f"EVENT_{kind}"] and all(getattr(event, k) == v for k, v in fields.items()):
-                    del self.events[: number + 1]
+                    del self.events[number if alone else 0 : number + 1]
                     return event
             time.sleep(0.002)
         raise AssertionError(
