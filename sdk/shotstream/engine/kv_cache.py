@@ -41,6 +41,11 @@ class KVCache:
         self._scale = config.head_dim**-0.5
 
     @property
+    def state(self) -> Tensor:
+        """Addressing of the pass under way, int32 ``(5,)``: see ``ops.CacheState``."""
+        return self._state
+
+    @property
     def size_bytes(self) -> int:
         return sum(layer.numel() * layer.element_size() for layer in self.layers)
 

@@ -48,12 +48,20 @@ class ShotRollout:
     block of a shot never needs one, and a cut does not wait for it.
     """
 
-    def __init__(self, model: DiT, schedule: Schedule, spec: VideoSpec, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: DiT,
+        schedule: Schedule,
+        spec: VideoSpec,
+        *,
+        device: torch.device,
+        cache: KVCache | None = None,
+    ) -> None:
         self.model = model
         self.spec = spec
         self.steps = schedule.steps
         self.device = device
-        self.cache = KVCache(model.config, spec, device=device, dtype=model.dtype)
+        self.cache = cache or KVCache(model.config, spec, device=device, dtype=model.dtype)
         self._times: dict[float, TimeVectors] = {}
         self._flag = 0
         self._uncommitted: tuple[int, Tensor, CaptionKV] | None = None
