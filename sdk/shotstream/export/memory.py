@@ -1,14 +1,13 @@
 """How self-attention of an exported graph reaches the KV cache.
 
-Both are ``AttentionMemory`` for ``DiT`` layers while a graph is traced. Shape legend: L tokens of the call, N heads, D head
-size, E = N * D, R cache rows.
+Both are ``AttentionMemory`` for ``DiT`` layers while a graph is traced. Shape legend: L tokens of the call, N heads,
+D head size, E = N * D, R cache rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 from torch.onnx import ops as onnx_ops
 
@@ -64,11 +63,12 @@ class NativeMemory:
     def attend(self, layer: int, attention: SelfAttention, q: Tensor, k: Tensor, v: Tensor, rope: Tensor) -> Tensor:
         keys, values = self._put(layer, attention, k, v)
         queries = rotary(attention.split_heads(attention.norm_q(q)).transpose(1, 2), self.cos, self.sin)
-        scale = queries.shape[-1] ** -0.5
+        # TensorRT's parser would turn any other scale into products with query *and* whole key cache.
+        queries = queries * queries.shape[-1] ** -0.5
         out = onnx_ops.symbolic(
             "Attention",
             [queries, keys, values, None, None, None, self.valid_rows],
-            {"scale": scale},
+            {"scale": 1.0},
             dtype=queries.dtype,
             shape=queries.shape,
             version=OPSET,
@@ -113,9 +113,7 @@ class PluginMemory:
     def _address(self, layer: int) -> list[Tensor]:
         return [self.descriptor, self.state]
 
-    def _put(
-        self, layer: int, attention: SelfAttention, q: Tensor, k: Tensor, v: Tensor
-    ) -> list[Tensor]:
+    def _put(self, layer: int, attention: SelfAttention, q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
         weights = [attention.norm_q.weight, attention.norm_k.weight]
         turned = attention.split_heads(q[0])
         inputs = [q[0], k[0], v[0], *weights, self.table, *self._address(layer)]
@@ -124,12 +122,16 @@ class PluginMemory:
     def _node(
         self, name: str, inputs: list[Tensor], attention: SelfAttention, layer: int, like: list[Tensor]
     ) -> list[Tensor]:
-        attributes = {"layer": layer, "num_heads": attention.num_heads, "eps": attention.norm_k.eps}
+        attributes: dict[str, int | float] = {
+            "layer": layer,
+            "num_heads": attention.num_heads,
+            "eps": attention.norm_k.eps,
+        }
         return list(
             onnx_ops.symbolic_multi_out(
                 f"{DOMAIN}::{name}",
                 inputs,
-                attributes,
+                dict(attributes),
                 dtypes=[one.dtype for one in like],
                 shapes=[one.shape for one in like],
                 version=DOMAIN_VERSION,

@@ -1,8 +1,8 @@
 """The transformer as graphs with static shapes: one denoising or clean pass, the context pass, and the sliding window.
 
 Every number that changes from pass to pass is an input, so one graph serves every block of every shot. Shape legend:
-F latent frames of the pass, L = F * S tokens, C channels, H W latent size, E model size, N heads, D head size, T caption
-rows, R cache rows.
+F latent frames of the pass, L = F * S tokens, C channels, H W latent size, E model size, N heads, D head size,
+T caption rows, R cache rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..frames import VideoSpec
+from ..model.config import DiTConfig
 from ..model.dit import DiT
 from .memory import NativeMemory, PluginMemory, rotary, scatter_rows
 
@@ -85,7 +86,9 @@ class PluginStep(_Step):
         return self._run(latent, embedded, modulation, rows, captions, memory)
 
 
-def example_inputs(dit: DiT, spec: VideoSpec, flavour: Flavour, *, num_lat: int, num_captions: int) -> tuple[list[str], tuple[object, ...]]:
+def example_inputs(
+    dit: DiT, spec: VideoSpec, flavour: Flavour, *, num_lat: int, num_captions: int
+) -> tuple[list[str], tuple[object, ...]]:
     """Names and zeros of a pass over ``num_lat`` latent frames, to trace a graph with; names of pairs count layers."""
     config, dtype = dit.config, dit.dtype
     tokens = num_lat * spec.tokens_per_lat
@@ -145,3 +148,24 @@ class NativeSlide(nn.Module):
         first = torch.zeros(1, dtype=torch.int64)
         turned = (rotary(keys, cos, sin) for keys in pristine)
         return [scatter_rows(cache, keys, first) for cache, keys in zip(caches, turned, strict=True)]
+
+
+def pass_profiles(config: DiTConfig, spec: VideoSpec) -> list[dict[str, tuple[tuple[int, ...], ...]]]:
+    """Sizes of the native step in its two uses, a block and the context pass: smallest, usual and largest each."""
+    profiles = []
+    for num_lat, usual in ((spec.block_lat, 1), (spec.context_lat, spec.context_lat)):
+        tokens = num_lat * spec.tokens_per_lat
+        fixed = {
+            "latent": (1, num_lat, spec.latent_channels, spec.latent_height, spec.latent_width),
+            "cos": (1, tokens, config.head_dim // 2),
+            "sin": (1, tokens, config.head_dim // 2),
+            "rows": (1, num_lat),
+        }
+        shapes: dict[str, tuple[tuple[int, ...], ...]] = {name: (shape,) * 3 for name, shape in fixed.items()}
+        for layer in range(config.num_layers):
+            for kind in "kv":
+                shapes[f"caption_{kind}_{layer}"] = tuple(
+                    (n, config.text_len, config.num_heads, config.head_dim) for n in (1, usual, spec.context_lat)
+                )
+        profiles.append(shapes)
+    return profiles

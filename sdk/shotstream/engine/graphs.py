@@ -11,11 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..engine.kv_cache import KVCache
 from ..frames import VideoSpec
 from ..model.config import DiTConfig
 from ..model.dit import CaptionKV, TimeVectors
 from ..model.rope import rotary_table
+from .kv_cache import KVCache
 
 
 class Graph(Protocol):
@@ -26,7 +26,7 @@ class Graph(Protocol):
 
 
 class NativeCache:
-    """The dual cache as the native graphs have it: ``[context | local]`` in one buffer per layer, keys apart from values.
+    """The dual cache as the native graphs have it: ``[context | local]``, keys and values in buffers of their own.
 
     The valid rows are one prefix, for attention is told a length and nothing else. So the local part begins right after
     the context rows that there are, and once the window slides, the context's keys are turned towards the queries
