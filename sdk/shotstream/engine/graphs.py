@@ -34,11 +34,22 @@ class NativeCache:
     the keys of the context pass every time, so nothing adds up.
     """
 
-    def __init__(self, config: DiTConfig, spec: VideoSpec, slide: Graph, *, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        config: DiTConfig,
+        spec: VideoSpec,
+        slide: Graph,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | None = None,
+    ) -> None:
         self.config, self.spec = config, spec
+        self._device = device or torch.device("cpu")
         rows = (spec.context_lat + spec.window_lat) * spec.tokens_per_lat
         shape = (1, config.num_heads, rows, config.head_dim)
-        self.layers = [[torch.zeros(shape, dtype=dtype) for _ in "kv"] for _ in range(config.num_layers)]
+        self.layers = [
+            [torch.zeros(shape, dtype=dtype, device=self._device) for _ in "kv"] for _ in range(config.num_layers)
+        ]
         self.write_row = self.valid_rows = 0
         self._slide = slide
         self._context_tok = self._moved_lat = 0
@@ -76,7 +87,7 @@ class NativeCache:
             self._pristine = [keys[:, :, : self._context_tok].clone() for keys, _ in self.layers]
         num_lat = self._context_tok // self.spec.tokens_per_lat
         turn = rotary_table(self.config, (1, 1), [latents], [0])
-        turn = turn.expand(num_lat * self.spec.tokens_per_lat, -1, -1).unsqueeze(0)
+        turn = turn.expand(num_lat * self.spec.tokens_per_lat, -1, -1).unsqueeze(0).to(self._device)
         inputs = {"cos": turn[..., 0].contiguous(), "sin": turn[..., 1].contiguous()}
         inputs |= {f"pristine_{layer}": keys for layer, keys in enumerate(self._pristine)}
         inputs |= {f"cache_k_{layer}": keys for layer, (keys, _) in enumerate(self.layers)}
@@ -85,7 +96,7 @@ class NativeCache:
         self._moved_lat = latents
 
     def _table(self, positions: list[int], flags: list[int]) -> Tensor:
-        return rotary_table(self.config, self.spec.grid, positions, flags).unsqueeze(0)
+        return rotary_table(self.config, self.spec.grid, positions, flags).unsqueeze(0).to(self._device)
 
 
 class GraphDenoiser:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import Aborted
 from ..frames import VideoSpec
-from ..model.dit import CaptionKV, DiT, TimeVectors
+from ..model.config import DiTConfig
+from ..model.dit import CaptionKV, TimeVectors
 from ..model.schedule import Schedule, add_noise, clean_from_velocity
 from .kv_cache import KVCache
 from .noise import INITIAL_STEP, NoiseSource
@@ -36,6 +38,49 @@ class Context:
     captions: list[int]
 
 
+class Denoiser(Protocol):
+    """The network as the block loop sees it: ``DiT``, or exported graphs of it. Methods are those of ``DiT``."""
+
+    config: DiTConfig
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def encode_time(self, timestep: Tensor) -> TimeVectors: ...
+
+    def encode_captions(self, text: Tensor) -> CaptionKV: ...
+
+    def run(
+        self,
+        latent: Tensor,
+        time: TimeVectors,
+        caption_kv: CaptionKV,
+        *,
+        rope: Tensor,
+        captions: Tensor | None = None,
+        memory: Any,
+    ) -> Tensor: ...
+
+    def write_memory(
+        self,
+        latent: Tensor,
+        time: TimeVectors,
+        caption_kv: CaptionKV,
+        *,
+        rope: Tensor,
+        captions: Tensor | None = None,
+        memory: Any,
+    ) -> None: ...
+
+
+class Cache(Protocol):
+    """The memory of a denoiser's attention, addressed pass by pass; methods are those of ``KVCache``."""
+
+    def begin_context(self, flags: list[int]) -> Tensor: ...
+
+    def begin_block(self, block: int, flag: int) -> Tensor: ...
+
+
 def flag_of_shot(context_flags: list[int]) -> int:
     """Shot flag of generated frames: one more than that of the last context frame (so 1 in shots 0 *and* 1)."""
     return context_flags[-1] + 1
@@ -50,18 +95,18 @@ class ShotRollout:
 
     def __init__(
         self,
-        model: DiT,
+        model: Denoiser,
         schedule: Schedule,
         spec: VideoSpec,
         *,
         device: torch.device,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.model = model
         self.spec = spec
         self.steps = schedule.steps
         self.device = device
-        self.cache = cache or KVCache(model.config, spec, device=device, dtype=model.dtype)
+        self.cache: Cache = cache or KVCache(model.config, spec, device=device, dtype=model.dtype)
         self._times: dict[float, TimeVectors] = {}
         self._flag = 0
         self._uncommitted: tuple[int, Tensor, CaptionKV] | None = None

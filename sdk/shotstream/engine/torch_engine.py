@@ -9,15 +9,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..bundle import Bundle
 from ..errors import ClosedError, ScriptError
-from ..model.codec import Codec, StreamingDecoder
-from ..model.dit import CaptionKV, DiT
+from ..model.codec import StreamingDecoder
+from ..model.dit import CaptionKV
 from ..model.schedule import Schedule
 from ..model.text_types import TextEmbedding, TextEncoder
 from ..ops import images_from_pixels
@@ -25,7 +25,7 @@ from . import snapshot as saved
 from .context import ContextMemory, KeptFrame, ShotMemory
 from .noise import CounterNoise, NoiseSource
 from .protocol import Block, Pin, Prepared, ShotPlan
-from .rollout import Context, ShotRollout
+from .rollout import Cache, Context, Denoiser, ShotRollout
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -72,12 +72,21 @@ class PreparedShot(Prepared):
     decoder: StreamingDecoder
 
 
+class FrameCodec(Protocol):
+    """What an engine asks of a codec; methods are those of ``Codec``."""
+
+    def encode_frames(self, frames: Tensor) -> Tensor: ...
+
+    def stream(self) -> StreamingDecoder: ...
+
+
 class TorchEngine:
-    """Implements :class:`~shotstream.engine.protocol.Engine` with plain PyTorch calls.
+    """Implements :class:`~shotstream.engine.protocol.Engine` with plain PyTorch calls, whoever computes the networks.
 
     Args:
         bundle: names and sizes.
-        dit, codec, text_encoder: the networks, already on ``device``.
+        dit, codec, text_encoder: the networks, already on ``device``; exported graphs of them do as well.
+        new_cache: makes the KV cache of a shot; None makes the one that ``DiT`` writes into.
         noise_from_seed: makes the source of the draws of a shot; replaced in parity tests.
     """
 
@@ -85,10 +94,11 @@ class TorchEngine:
         self,
         bundle: Bundle,
         *,
-        dit: DiT,
-        codec: Codec,
+        dit: Denoiser,
+        codec: FrameCodec,
         text_encoder: TextEncoder,
         device: torch.device,
+        new_cache: Callable[[], Cache] | None = None,
         noise_from_seed: Callable[[int], NoiseSource] | None = None,
     ) -> None:
         self.bundle = bundle
@@ -102,7 +112,8 @@ class TorchEngine:
         spec = self.spec
         self._block_shape = (spec.block_lat, spec.latent_channels, spec.latent_height, spec.latent_width)
         self._noise_from_seed = noise_from_seed or (lambda seed: CounterNoise(seed, self._block_shape))
-        self._rollout = ShotRollout(dit, Schedule(bundle.schedule), spec, device=device)
+        self._new_cache = new_cache
+        self._rollout = self._new_rollout()
         self._decoder = codec.stream()
         self._memory = ContextMemory(spec.context_lat, self._encode_frame)
         # Embeddings of every caption that a context can name stay; the far larger keys and values only while used.
@@ -152,7 +163,7 @@ class TorchEngine:
         self._check_plan(plan)
         prompt = full_prompt(plan, plan.caption)
         context, captions = self._context_of(plan, prompt)
-        rollout = ShotRollout(self._dit, Schedule(self.bundle.schedule), self.spec, device=self._device)
+        rollout = self._new_rollout()
         rollout.open(context)
         ready = time.perf_counter()
         noise = self._noise_from_seed(plan.seed)
@@ -309,9 +320,13 @@ class TorchEngine:
             self._closed = True
             self._forget()
             self._memory.shots = []
-            del self._rollout, self._decoder, self._dit, self._codec, self._text, self._caption_kv
+            del self._rollout, self._decoder, self._dit, self._codec, self._text, self._caption_kv, self._new_cache
 
     # ------------------------------------------------------------------ parts
+
+    def _new_rollout(self) -> ShotRollout:
+        cache = None if self._new_cache is None else self._new_cache()
+        return ShotRollout(self._dit, Schedule(self.bundle.schedule), self.spec, device=self._device, cache=cache)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -41,6 +41,39 @@ def clean_prompt(text: str) -> str:
     return re.sub(r"\s+", " ", unescaped).strip()
 
 
+class UMT5Reader:
+    """Prompts to token ids, without any weights.
+
+    Args:
+        config: shape of the network that the ids are for.
+        tokenizer: a ``tokenizers.Tokenizer``; its own truncation and padding are replaced.
+
+    Raises:
+        WeightsError: the tokenizer has more entries than the network.
+    """
+
+    def __init__(self, config: UMT5Config, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length=config.text_len)
+        if tokenizer.get_vocab_size() > config.vocab:
+            raise WeightsError(
+                f"the tokenizer has {tokenizer.get_vocab_size()} entries, the text encoder {config.vocab}; "
+                "they are of different models, use the tokenizer that was published with the encoder"
+            )
+
+    def read(self, prompts: Sequence[str]) -> tuple[list[list[int]], TextEmbedding]:
+        """Ids of each prompt, cleaned, at most ``text_len``, and a report whose ``emb`` is empty."""
+        encodings = [self._tokenizer.encode(clean_prompt(prompt)) for prompt in prompts]
+        report = TextEmbedding(
+            emb=torch.empty(0),
+            lengths=tuple(len(encoding.ids) for encoding in encodings),
+            truncated=tuple(bool(encoding.overflowing) for encoding in encodings),
+            unknown=tuple(() for _ in encodings),
+        )
+        return [list(encoding.ids) for encoding in encodings], report
+
+
 class UMT5TextEncoder:
     """Prompts to rows of the UMT5 encoder (a ``TextEncoder``).
 
@@ -53,15 +86,7 @@ class UMT5TextEncoder:
     def __init__(self, config: UMT5Config, model: Any, tokenizer: Any | None) -> None:
         self.config = config
         self.model = model
-        self._tokenizer = tokenizer
-        if tokenizer is not None:
-            tokenizer.no_padding()
-            tokenizer.enable_truncation(max_length=config.text_len)
-            if tokenizer.get_vocab_size() > config.vocab:
-                raise WeightsError(
-                    f"the tokenizer has {tokenizer.get_vocab_size()} entries, the text encoder {config.vocab}; "
-                    "they are of different models, use the tokenizer that was published with the encoder"
-                )
+        self._reader = None if tokenizer is None else UMT5Reader(config, tokenizer)
 
     @classmethod
     def from_tensors(
@@ -98,14 +123,14 @@ class UMT5TextEncoder:
 
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:
         """Clean, tokenise and encode prompts; rows after a prompt's last token are zero."""
-        if self._tokenizer is None:
+        if self._reader is None:
             raise WeightsError("this text encoder was built without a tokenizer; give the tokenizer's folder")
-        encodings = [self._tokenizer.encode(clean_prompt(prompt)) for prompt in prompts]
+        ids, report = self._reader.read(prompts)
         return TextEmbedding(
-            emb=torch.stack([self.encode_ids(torch.tensor(encoding.ids)) for encoding in encodings]),
-            lengths=tuple(len(encoding.ids) for encoding in encodings),
-            truncated=tuple(bool(encoding.overflowing) for encoding in encodings),
-            unknown=tuple(() for _ in encodings),
+            emb=torch.stack([self.encode_ids(torch.tensor(one)) for one in ids]),
+            lengths=report.lengths,
+            truncated=report.truncated,
+            unknown=report.unknown,
         )
 
     @torch.no_grad()

@@ -75,6 +75,51 @@ class _Layer(nn.Module):
         return x_nLE + hidden
 
 
+class WordReader:
+    """Prompts to token ids, without any weights.
+
+    Args:
+        config: sizes; ``config.vocab`` must equal the tokenizer's.
+        tokenizer: as made by ``build_tokenizer`` (or read from ``tokenizer.json``).
+
+    Raises:
+        ConfigError: the tokenizer has another vocabulary size, or lacks the shot mark or the unknown word.
+    """
+
+    def __init__(self, config: WordTextConfig, tokenizer: Tokenizer) -> None:
+        if tokenizer.get_vocab_size() != config.vocab:
+            raise ConfigError(
+                f"text.vocab={config.vocab} does not fit the tokenizer, which has {tokenizer.get_vocab_size()} words;"
+                " take both from one bundle"
+            )
+        self._tokenizer, self._max_words = tokenizer, config.max_words
+        self._unknown, self.mark = _special(tokenizer, UNKNOWN), _special(tokenizer, SHOT_MARK)
+
+    def read(self, prompts: Sequence[str]) -> tuple[list[list[int]], TextEmbedding]:
+        """Ids of each prompt, at most ``max_words``, and a report whose ``emb`` is empty.
+
+        Unknown words are dropped; unknown punctuation is dropped without a report.
+        """
+        kept: list[list[int]] = []
+        truncated: list[bool] = []
+        unknown: list[tuple[str, ...]] = []
+        for prompt in prompts:
+            encoding = self._tokenizer.encode(prompt, add_special_tokens=False)
+            pairs = list(zip(encoding.ids, encoding.offsets, strict=True))
+            strange = (prompt[start:end] for token, (start, end) in pairs if token == self._unknown)
+            unknown.append(tuple(dict.fromkeys(word for word in strange if any(map(str.isalnum, word)))))
+            ids = [token for token, _ in pairs if token != self._unknown]
+            kept.append(shorten(ids, self.mark, self._max_words))
+            truncated.append(len(kept[-1]) < len(ids))
+        report = TextEmbedding(
+            emb=torch.empty(0),
+            lengths=tuple(len(ids) for ids in kept),
+            truncated=tuple(truncated),
+            unknown=tuple(unknown),
+        )
+        return kept, report
+
+
 class WordTextEncoder(nn.Module):
     """Prompts to ``(n, num_slots, text_dim)`` rows of unit scale, fp32.
 
@@ -88,16 +133,12 @@ class WordTextEncoder(nn.Module):
 
     def __init__(self, config: WordTextConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
-        if tokenizer.get_vocab_size() != config.vocab:
-            raise ConfigError(
-                f"text.vocab={config.vocab} does not fit the tokenizer, which has {tokenizer.get_vocab_size()} words;"
-                " take both from one bundle"
-            )
         if config.dim % config.num_heads:
             raise ConfigError(f"text.dim={config.dim} must be a multiple of text.num_heads={config.num_heads}")
         self.config = config
         self.tokenizer = tokenizer
-        self._unknown, self._mark = _special(tokenizer, UNKNOWN), _special(tokenizer, SHOT_MARK)
+        self._reader = WordReader(config, tokenizer)
+        self._mark = self._reader.mark
         self.words = nn.Embedding(config.vocab, config.dim)
         self.positions = nn.Embedding(config.max_words, config.dim)
         self.parts = nn.Embedding(2, config.dim)
@@ -133,30 +174,13 @@ class WordTextEncoder(nn.Module):
         return F.layer_norm(rows, (self.config.text_dim,))
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor, TextEmbedding]:
-        """Ids and validity for ``forward``, and a report whose ``emb`` is still empty.
-
-        Unknown words are dropped; unknown punctuation is dropped without a report.
-        """
-        kept: list[list[int]] = []
-        truncated: list[bool] = []
-        unknown: list[tuple[str, ...]] = []
-        for prompt in prompts:
-            encoding = self.tokenizer.encode(prompt, add_special_tokens=False)
-            pairs = list(zip(encoding.ids, encoding.offsets, strict=True))
-            strange = (prompt[start:end] for token, (start, end) in pairs if token == self._unknown)
-            unknown.append(tuple(dict.fromkeys(word for word in strange if any(map(str.isalnum, word)))))
-            ids = [token for token, _ in pairs if token != self._unknown]
-            kept.append(shorten(ids, self._mark, self.config.max_words))
-            truncated.append(len(kept[-1]) < len(ids))
-        lengths = [len(ids) for ids in kept]
+        """Ids and validity for ``forward``, and a report whose ``emb`` is still empty; see :class:`WordReader`."""
+        kept, report = self._reader.read(prompts)
         device = self.slots.device
-        width = max(lengths, default=0)
+        width = max(report.lengths, default=0)
         ids_nL = torch.tensor([ids + [0] * (width - len(ids)) for ids in kept], dtype=torch.long, device=device)
         ids_nL = ids_nL.view(len(kept), width)
-        valid = torch.arange(width, device=device) < torch.tensor(lengths, device=device)[:, None]
-        report = TextEmbedding(
-            emb=torch.empty(0), lengths=tuple(lengths), truncated=tuple(truncated), unknown=tuple(unknown)
-        )
+        valid = torch.arange(width, device=device) < torch.tensor(report.lengths, device=device)[:, None]
         return ids_nL, valid, report
 
     @torch.no_grad()
