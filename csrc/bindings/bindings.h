@@ -20,6 +20,7 @@ inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }
 
+void bind_cuda_ops(pybind11::module_& m);
 void bind_denoise(pybind11::module_& m);
 void bind_pack(pybind11::module_& m);
 void bind_ring(pybind11::module_& m);

@@ -6,6 +6,79 @@ from numpy.typing import NDArray
 __version__: str
 built_with_cuda: bool
 
+FLOAT32: int
+FLOAT16: int
+BFLOAT16: int
+
+# The kernels replayed on the host over host addresses (for tests); 0 or a CUDA error.
+def replay_rope_cache_write(
+    *,
+    q: int,
+    k: int,
+    v: int,
+    weight_q: int,
+    weight_k: int,
+    table: int,
+    descriptor: int,
+    state: int,
+    q_local: int,
+    q_context: int,
+    num_tokens: int,
+    num_heads: int,
+    head_dim: int,
+    eps: float,
+    element: int,
+    stream: int,
+) -> int: ...
+def replay_cache_attention(
+    *,
+    q_local: int,
+    q_context: int,
+    descriptor: int,
+    state: int,
+    out: int,
+    num_tokens: int,
+    num_heads: int,
+    head_dim: int,
+    scale: float,
+    element: int,
+    stream: int,
+) -> int: ...
+
+# The same on a CUDA stream over device addresses; missing unless ``built_with_cuda``.
+def launch_rope_cache_write(
+    *,
+    q: int,
+    k: int,
+    v: int,
+    weight_q: int,
+    weight_k: int,
+    table: int,
+    descriptor: int,
+    state: int,
+    q_local: int,
+    q_context: int,
+    num_tokens: int,
+    num_heads: int,
+    head_dim: int,
+    eps: float,
+    element: int,
+    stream: int,
+) -> int: ...
+def launch_cache_attention(
+    *,
+    q_local: int,
+    q_context: int,
+    descriptor: int,
+    state: int,
+    out: int,
+    num_tokens: int,
+    num_heads: int,
+    head_dim: int,
+    scale: float,
+    element: int,
+    stream: int,
+) -> int: ...
 def rope_cache_write_f32(
     *,
     q: int,
