@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "ops": {"_native", "errors"},
     "model": {"ops"} | LIGHT,
     "bundle": {"model"} | LIGHT,
-    "engine": {"bundle", "model", "ops"} | LIGHT,
+    "engine": {"bundle", "export", "model", "ops"} | LIGHT,
     "stats": set(),
     "shelf": {"story", "engine"},
     "frame_queue": {"engine"} | LIGHT,

@@ -72,7 +72,7 @@ def build_engine(path: Path, profiles: list[Shapes], target: str) -> BuiltEngine
     trt = tensorrt_rtx()
     if target not in TARGETS:
         raise ConfigError(f"target={target!r} is not one of {', '.join(TARGETS)}")
-    logger = _logger(trt)
+    logger = message_log(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
@@ -122,7 +122,9 @@ def _set_key_lengths(trt: Any, network: Any) -> None:
                 attention.key_value_lengths = lengths
 
 
-def _logger(trt: Any) -> Any:
+def message_log(trt: Any) -> Any:
+    """A logger of either binding that keeps ``errors`` and ``warnings``."""
+
     class Logger(trt.ILogger):  # type: ignore[misc, unused-ignore]
         """Keeps what was said; nothing is printed."""
 
