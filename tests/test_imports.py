@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "doctor": {"film", "bundle", "engine", "_native"} | LIGHT,
     "convert": {"bundle", "model", "engine"} | LIGHT,
     "fetch": {"bundle", "convert", "model"} | LIGHT,
-    "export": {"bundle", "model", "ops"} | LIGHT,
+    "export": {"_native", "bundle", "model", "ops"} | LIGHT,
     "bundles": set(),
     "bridge": {"film", "story", "receipts", "testing", "_native"} | LIGHT,
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
