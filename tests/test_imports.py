@@ -11,6 +11,7 @@ LIGHT = {"errors", "frames"}
 MAY_IMPORT = {
     "errors": set(),
     "frames": {"errors"},
+    "disk": LIGHT,
     "story": LIGHT,
     "receipts": LIGHT,
     "ops": {"_native", "errors"},
@@ -27,15 +28,15 @@ MAY_IMPORT = {
     "play": {"film"} | LIGHT,
     "watch": {"bridge", "play"} | LIGHT,
     "doctor": {"film", "bundle", "engine", "_native"} | LIGHT,
-    "convert": {"bundle", "model", "engine"} | LIGHT,
-    "fetch": {"bundle", "convert", "model"} | LIGHT,
-    "export": {"_native", "bundle", "model", "ops"} | LIGHT,
+    "convert": {"bundle", "disk", "model", "engine"} | LIGHT,
+    "fetch": {"bundle", "convert", "disk", "model"} | LIGHT,
+    "export": {"_native", "bundle", "disk", "model", "ops", ""} | LIGHT,
     "bundles": set(),
     "bridge": {"film", "story", "receipts", "testing", "_native"} | LIGHT,
     "": {"film", "bridge", "story", "receipts", "engine"} | LIGHT,
     "__main__": {"cli"},
     "cli": {"film", "bridge", "story", "receipts", "recording", "play", "watch", "doctor", "bundle", "convert", "fetch"}
-    | {"session", "testing", ""}
+    | {"session", "testing", "engine", "export", "model", ""}
     | LIGHT,
 }
 """Part of the package ("" is its ``__init__``) to the parts that it may name, at any depth of a function."""

@@ -7,7 +7,6 @@ does not grow with the model; and the folder appears under its name only when it
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import bundle as bundles
+from .disk import check_space, is_disk_full, make_folder
 from .errors import CapacityError, ConfigError, WeightsError
 from .frames import VideoSpec
 
@@ -129,34 +129,6 @@ def convert(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return out
-
-
-def make_folder(folder: Path) -> None:
-    """Raises:
-    ConfigError: the folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made ({error}); give a folder that can be written") from error
-    if not os.access(folder, os.W_OK):
-        raise ConfigError(f"{folder}: cannot be written; give another folder or change its permissions")
-
-
-def is_disk_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def check_space(folder: Path, needed_bytes: int, *, what: str) -> None:
-    """Raises:
-    CapacityError: the file system of ``folder`` has less free space.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise CapacityError(
-            f"{folder}: {free / 1e9:.2f} GB free, {what} needs {needed_bytes / 1e9:.2f} GB; "
-            "free space or use another disk"
-        )
 
 
 def _check_inputs(wan_dir: Path, student: Path) -> None:

@@ -21,11 +21,9 @@ from .convert import (
     WAN_TEXT,
     WAN_TOKENIZER,
     WAN_VAE,
-    check_space,
     convert,
-    is_disk_full,
-    make_folder,
 )
+from .disk import check_space, is_disk_full, make_folder
 from .errors import CapacityError, ConfigError, DeviceError, WeightsError
 
 Progress = Callable[[str, int, int], None]

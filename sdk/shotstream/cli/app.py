@@ -257,6 +257,31 @@ def fetch(
     typer.echo(f"ready: {made}")
 
 
+class ExportTarget(str, enum.Enum):
+    """What the exported graphs are for."""
+
+    onnx = "onnx"
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
+
+
+@app.command()
+def export(
+    bundle: Annotated[str, typer.Argument(help="Name or folder of a bundle.")],
+    target: Annotated[ExportTarget, typer.Option(help="Standard graphs, graphs with plugins, or also engines.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.", show_default=False)],
+    dtype: Annotated[Optional[Dtype], typer.Option(help="Number type; the bundle's own without it.")] = None,  # noqa: UP045
+    gpu: Annotated[Optional[list[str]], typer.Option(help="With tensorrt-rtx: SM89, SM120, ...; repeatable.")] = None,  # noqa: UP045
+    force: Annotated[bool, typer.Option("--force", help="Replace an export in the folder.")] = False,
+) -> None:
+    """Write a bundle as ONNX graphs, or build engines of TensorRT for RTX; a run that was cut off goes on."""
+    from .export import export as run
+
+    gpus = gpu or (["SM89"] if target is ExportTarget.tensorrt_rtx else [])
+    number_type = None if dtype is None else dtype.value
+    run(bundle, target=target.value, out=out, dtype=number_type, gpus=gpus, force=force)
+
+
 ServerName = Annotated[str, typer.Option("--name", help="Which server on this machine.")]
 KeyFile = Annotated[Optional[Path], typer.Option("--keys", help="Own .key_secret file, for other machines.")]  # noqa: UP045
 

@@ -1,6 +1,7 @@
 """A rollout through exported graphs: what stands in for the network and for its KV cache, whoever runs the graphs.
 
-``GraphDenoiser`` takes the place of ``DiT`` in ``engine.rollout``, ``NativeCache`` or ``KVCache`` that of its memory.
+``GraphDenoiser`` takes the place of ``DiT`` in ``engine.rollout``, ``NativeCache`` or ``KVCache`` that of its memory,
+and ``GraphDecoder`` that of a codec's streaming decoder.
 """
 
 from __future__ import annotations
@@ -171,6 +172,49 @@ class GraphDenoiser:
     ) -> None:
         """As :meth:`DiT.write_memory`; the graph also computes the velocity that nobody asked for."""
         self.run(latent, time, caption_kv, rope=rope, captions=captions, memory=memory)
+
+
+class GraphDecoder:
+    """Decodes one shot through graphs; implements ``model.codec.StreamingDecoder``. Not thread-safe.
+
+    Args:
+        decode: ``latents`` and ``memory_i`` to frames and the memory after them.
+        memory: zeros, as the graph wants ``memory_i``.
+        num_lat: latent frames that the graph takes at a time.
+        first: graph for latent 0 alone, without memory as input; None when ``decode`` also does it, and makes
+            ``surplus`` frames too many then.
+    """
+
+    def __init__(
+        self, decode: Graph, memory: list[Tensor], *, num_lat: int, first: Graph | None = None, surplus: int = 3
+    ) -> None:
+        self._decode, self._first = decode, first
+        self._zeros, self._num_lat, self._surplus = memory, num_lat, surplus
+        self._memory: list[Tensor] | None = None
+
+    def feed(self, latents: Tensor) -> Tensor:
+        """Next latents ``(1, F, C, h, w)``, F a multiple of ``num_lat``, to frames ``(1, T, 3, H, W)`` in [-1, 1]."""
+        return torch.cat([self._step(part) for part in latents.split(self._num_lat, dim=1)], dim=1)
+
+    def _step(self, latents: Tensor) -> Tensor:
+        if self._memory is None and self._first is not None:
+            frames, *after = self._first({"latents": latents})
+            # Layers that latent 0 does not pass have seen nothing yet.
+            self._memory = [*after, *(zeros.clone() for zeros in self._zeros[len(after) :])]
+            return frames
+        is_first = self._memory is None
+        memory = self._zeros if self._memory is None else self._memory
+        inputs = {f"memory_{number}": past for number, past in enumerate(memory)}
+        frames, *self._memory = self._decode({"latents": latents} | inputs)
+        return frames[:, self._surplus if is_first else 0 :]
+
+    def flush(self) -> Tensor | None:
+        """None: a causal decoder owes nothing."""
+        return None
+
+    def reset(self) -> None:
+        """The next latent fed is latent 0 of a new shot."""
+        self._memory = None
 
 
 def native_inputs(memory: NativeCache, rope: Tensor) -> dict[str, Tensor]:

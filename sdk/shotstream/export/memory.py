@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.onnx import ops as onnx_ops
 
 from ..model.layers import SelfAttention
+from .manifest import OPSET
 
-OPSET = 24
-"""First ONNX version with cache updates (TensorScatter) and key lengths of attention."""
 DOMAIN = "shotstream"
 DOMAIN_VERSION = 1
 

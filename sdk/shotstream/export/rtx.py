@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DeviceError
+from .manifest import Profile
 
 TARGETS = ("SM75", "SM80", "SM86", "SM89", "SM120")
 """Compute capabilities that TensorRT for RTX builds for."""
 
 _USELESS = re.compile(r"unused|not used|used only at compile-time", re.IGNORECASE)
 _HARMLESS = re.compile(r"Make sure input \w+ has Int64 binding")
-
-Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
-"""Smallest, usual and largest shape of each input with an open size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +55,7 @@ def tensorrt_rtx() -> Any:
         ) from error
 
 
-def build_engine(path: Path, profiles: list[Shapes], target: str) -> BuiltEngine:
+def build_engine(path: Path, profiles: list[Profile], target: str) -> BuiltEngine:
     """Build one graph for one kind of GPU.
 
     Args:

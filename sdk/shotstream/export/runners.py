@@ -46,8 +46,8 @@ class EvaluatorGraph:
         self.names = list(self._evaluator.input_names)
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        values = self._evaluator.run(None, {name: inputs[name].numpy() for name in self.names})
-        return [torch.from_numpy(np.asarray(value)) for value in values]
+        values = self._evaluator.run(None, {name: _array(inputs[name]) for name in self.names})
+        return [_tensor(value) for value in values]
 
 
 def _host_operators() -> list[Any]:
@@ -81,8 +81,19 @@ def _host_operators() -> list[Any]:
     return [RopeCacheWrite, CacheAttention]
 
 
+def _array(tensor: Tensor) -> Any:
+    if tensor.dtype is not torch.bfloat16:
+        return tensor.numpy()
+    import ml_dtypes  # comes with onnx; NumPy has no bfloat16
+
+    return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
 def _tensor(array: Any) -> Tensor:
-    return torch.tensor(np.asarray(array))  # a copy: the evaluator's arrays are read-only
+    array = np.asarray(array)
+    if array.dtype.name == "bfloat16":
+        return torch.tensor(array.view(np.int16)).view(torch.bfloat16)
+    return torch.tensor(array)  # a copy: the evaluator's arrays are read-only
 
 
 def host_cache(addresses: Any, num_heads: int, like: Tensor) -> Tensor:

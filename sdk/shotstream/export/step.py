@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..frames import VideoSpec
 from ..model.config import DiTConfig
 from ..model.dit import DiT
+from .manifest import Profile, Shape
 from .memory import NativeMemory, PluginMemory, rotary, scatter_rows
 
 Flavour = Literal["native", "plugin"]
@@ -150,22 +151,23 @@ class NativeSlide(nn.Module):
         return [scatter_rows(cache, keys, first) for cache, keys in zip(caches, turned, strict=True)]
 
 
-def pass_profiles(config: DiTConfig, spec: VideoSpec) -> list[dict[str, tuple[tuple[int, ...], ...]]]:
-    """Sizes of the native step in its two uses, a block and the context pass: smallest, usual and largest each."""
-    profiles = []
+def pass_profiles(config: DiTConfig, spec: VideoSpec, flavour: Flavour = "native") -> list[Profile]:
+    """Sizes of the step in its two uses, a block and the context pass: smallest, usual and largest of each input."""
+    profiles: list[Profile] = []
     for num_lat, usual in ((spec.block_lat, 1), (spec.context_lat, spec.context_lat)):
         tokens = num_lat * spec.tokens_per_lat
-        fixed = {
+        fixed: dict[str, Shape] = {
             "latent": (1, num_lat, spec.latent_channels, spec.latent_height, spec.latent_width),
-            "cos": (1, tokens, config.head_dim // 2),
-            "sin": (1, tokens, config.head_dim // 2),
             "rows": (1, num_lat),
         }
-        shapes: dict[str, tuple[tuple[int, ...], ...]] = {name: (shape,) * 3 for name, shape in fixed.items()}
+        if flavour == "native":
+            fixed |= {word: (1, tokens, config.head_dim // 2) for word in ("cos", "sin")}
+        else:
+            fixed["table"] = (2, tokens, config.head_dim // 2, 2)
+        profile: Profile = {name: (shape, shape, shape) for name, shape in fixed.items()}
+        caption = config.text_len, config.num_heads, config.head_dim
         for layer in range(config.num_layers):
             for kind in "kv":
-                shapes[f"caption_{kind}_{layer}"] = tuple(
-                    (n, config.text_len, config.num_heads, config.head_dim) for n in (1, usual, spec.context_lat)
-                )
-        profiles.append(shapes)
+                profile[f"caption_{kind}_{layer}"] = (1, *caption), (usual, *caption), (spec.context_lat, *caption)
+        profiles.append(profile)
     return profiles

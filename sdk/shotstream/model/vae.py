@@ -11,7 +11,7 @@ Latent 0 gives one frame, every further latent four. Source: Wan2.1 technical re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -28,11 +28,14 @@ class FeatureCache:
     """What one stream remembers: the last input frames of each time convolution.
 
     Nothing is kept in the network itself, so any number of streams can share it.
+
+    Args:
+        frames: per layer what a stream under way remembers; None at the start of a shot.
     """
 
-    def __init__(self) -> None:
-        self._frames: dict[nn.Module, Tensor] = {}
-        self.started = False
+    def __init__(self, frames: Mapping[nn.Module, Tensor] | None = None) -> None:
+        self._frames = dict(frames or {})
+        self.started = frames is not None
 
     def extend(self, layer: nn.Module, x: Tensor, keep: int = 2) -> Tensor:
         """Remembered frames of ``layer`` followed by ``x``, along time; afterwards the last ``keep`` are remembered."""
@@ -42,6 +45,10 @@ class FeatureCache:
         # A view would keep all of a large activation alive until the next call.
         self._frames[layer] = tail.clone() if tail.shape[1] < joined.shape[1] else tail
         return joined
+
+    def remembered(self) -> dict[nn.Module, Tensor]:
+        """Per layer its last frames ``(B, T, C, H, W)``, in the order in which the layers first met one."""
+        return dict(self._frames)
 
     def size_bytes(self) -> int:
         return sum(frames.numel() * frames.element_size() for frames in self._frames.values())

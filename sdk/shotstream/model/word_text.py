@@ -167,7 +167,8 @@ class WordTextEncoder(nn.Module):
         place = torch.where(in_shot & (marks >= 0), order - marks, order)
         words = self.words(ids) + self.positions(place) + self.parts(in_shot.long())
         x = torch.cat([self.slots.expand(n, -1, -1), words], dim=1)
-        seen = F.pad(valid, (self.config.num_slots, 0), value=True)[:, None, None, :]
+        # Expanded, because exported graphs need a mask with as many rows as there are queries.
+        seen = F.pad(valid, (self.config.num_slots, 0), value=True)[:, None, None, :].expand(-1, -1, x.shape[1], -1)
         for layer in self.layers:
             x = layer(x, seen)
         rows = self.project(self.norm(x[:, : self.config.num_slots]))
