@@ -131,6 +131,14 @@ def bundle_home() -> Path:
     return Path(home) if home else Path.home() / ".cache" / "shotstream" / "bundles"
 
 
+def is_export(name: str) -> bool:
+    """Whether this is the folder of ``shotstream export`` and no bundle."""
+    try:
+        return (Path(name) / "manifest.json").is_file() and not (Path(name) / "bundle.toml").is_file()
+    except OSError:  # too long for a path
+        return False
+
+
 def find_bundle(name: str | os.PathLike[str]) -> Path:
     """Folder of a bundle given by name or path.
 
@@ -170,8 +178,20 @@ def load_bundle(name: str | os.PathLike[str]) -> Bundle:
         ConfigError: sizes that cannot work together.
     """
     path = find_bundle(name)
-    tables = _read_toml(path / "bundle.toml")
-    where = f"{path / 'bundle.toml'}"
+    bundle = read_description(path / "bundle.toml")
+    for entry in bundle.files.values():
+        _check_file(path, entry, hash_it=entry.bytes <= HASH_ON_OPEN_BYTES)
+    return bundle
+
+
+def read_description(file: Path) -> Bundle:
+    """Read and check a bundle's description alone; the files that it names may lie elsewhere.
+
+    Raises:
+        WeightsError, ConfigError: as :func:`load_bundle`.
+    """
+    path, tables = file.parent, _read_toml(file)
+    where = f"{file}"
     _refuse_unknown(
         tables, {"format", "name", "licence", "description", "caption_style", "video", "dit", "vae", "text", "schedule",
                  "precision", "files", "card"}, where, ""
@@ -210,8 +230,6 @@ def load_bundle(name: str | os.PathLike[str]) -> Bundle:
         card={key: str(value) for key, value in _table(tables, "card", where).items()},
     )
     _check_agreement(bundle, where)
-    for entry in files.values():
-        _check_file(path, entry, hash_it=entry.bytes <= HASH_ON_OPEN_BYTES)
     return bundle
 
 

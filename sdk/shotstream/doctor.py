@@ -52,7 +52,13 @@ def diagnose() -> list[Check]:
         _package(
             "flash-attn", "flash_attn", remedy="optional, for CUDA only; PyTorch's own attention is used without it"
         ),
-        _tensorrt(),
+        _tensorrt("TensorRT", "tensorrt", ("tensorrt", "tensorrt-cu13"), "shotstream verify tensorrt"),
+        _tensorrt(
+            "TensorRT for RTX",
+            "tensorrt_rtx_bindings",
+            ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx"),
+            "shotstream verify tensorrt-rtx",
+        ),
     ]
 
 
@@ -152,7 +158,18 @@ def _cuda() -> Check:
     return Check(name="CUDA", ok=True, found=f"{torch.version.cuda}: {names}")
 
 
-def _tensorrt() -> Check:
-    there = importlib.util.find_spec("tensorrt") is not None
-    found = "package found; engine not run" if there else "not run: package not installed"
-    return Check(name="TensorRT", ok=False, found=found, remedy="the PyTorch engine is used")
+def _tensorrt(name: str, module: str, distributions: tuple[str, ...], command: str) -> Check:
+    """Never ok: the project has not run an engine on a GPU yet, and says so until a machine has."""
+    found = "not run here: package not installed"
+    if importlib.util.find_spec(module) is not None:
+        found = f"{_version_of(distributions)} found; engines not run by the project yet"
+    return Check(name=name, ok=False, found=found, remedy=f"the PyTorch engine is used; '{command}' tries it")
+
+
+def _version_of(distributions: tuple[str, ...]) -> str:
+    for one in distributions:
+        try:
+            return importlib.metadata.version(one)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "version unknown"

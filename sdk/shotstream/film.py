@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def open(
     """Open a film: load a bundle and stand ready for the first cut.
 
     Args:
-        bundle: name of an embedded or fetched bundle, a folder, or "test-chart".
+        bundle: name of an embedded or fetched bundle, a folder (a bundle, or what "shotstream export" wrote), or
+            "test-chart".
         seed: of the noise. The same seed and the same commands at the same blocks give the same frames.
         device: "auto", "cpu" or "cuda[:n]".
         engine: a ready engine instead of one made from ``bundle`` and ``device``; the film closes it.
@@ -66,17 +68,22 @@ def _make_engine(bundle: str, device: str) -> Engine:
         if device not in ("auto", "cpu"):
             raise DeviceError(f"device={device!r} cannot draw the test chart; use 'cpu' or 'auto'")
         return FakeEngine()
-    from .bundle import load_bundle
+    from .bundle import is_export, load_bundle
 
-    loaded = load_bundle(bundle)
     try:
+        if is_export(bundle):
+            from .engine.exported import open_exported
+
+            return open_exported(Path(bundle), device=device)
+        loaded = load_bundle(bundle)
         from .engine.loader import open_engine
+
+        return open_engine(loaded, device=device)
     except ModuleNotFoundError as error:
         raise DeviceError(
-            f"bundle {loaded.name!r} needs the package {error.name!r}, which is not installed; "
+            f"bundle {bundle!r} needs the package {error.name!r}, which is not installed; "
             f"run 'pip install {error.name}', or use bundle {TEST_CHART!r}"
         ) from error
-    return open_engine(loaded, device=device)
 
 
 class Film:

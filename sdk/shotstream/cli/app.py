@@ -37,6 +37,13 @@ class Dtype(str, enum.Enum):
     fp32 = "fp32"
 
 
+class VerifyTarget(str, enum.Enum):
+    """Programs that are verified."""
+
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt-rtx"
+
+
 class ServerClock(str, enum.Enum):
     """When a server lets the next frame out: at the film's rate, or when a client has room."""
 
@@ -165,6 +172,17 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
     print_checks(checks, as_json=json)
     if any(check.needed and not check.ok for check in checks):
         raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    target: Annotated[VerifyTarget, typer.Argument(help="What to build with.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build a small engine on this machine's GPU, compare it with PyTorch and time it."""
+    from .verify import verify as run
+
+    run("tensorrt" if target is VerifyTarget.tensorrt else "tensorrt-rtx", as_json=json)
 
 
 @app.command()

@@ -20,7 +20,9 @@ from ..model.dit import TimeVectors
 from ..model.schedule import Schedule
 from ..model.text_types import TextEmbedding, TextEncoder
 from .graphs import Graph, GraphDenoiser, NativeCache
+from .kv_cache import KVCache
 from .noise import NoiseSource
+from .rollout import Cache
 from .torch_engine import FrameCodec, TorchEngine
 
 
@@ -81,16 +83,17 @@ class GraphCodec:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentGraphs:
-    """The student's graphs, in the native flavour.
+    """The student's graphs.
 
     Attributes:
-        step, captions, slide: see ``export.step``.
+        step, captions: see ``export.step``.
+        slide: the same; None when the step has plugins, which turn queries instead of keys.
         times: time vectors of every timestep of the schedule, and of 0.
     """
 
     step: Graph
     captions: Graph
-    slide: Graph
+    slide: Graph | None
     times: Mapping[float, TimeVectors]
 
 
@@ -118,6 +121,12 @@ def open_graph_engine(
         raise ConfigError(
             f"the exported time vectors lack timestep {min(lacking):g} of the schedule of {bundle.name!r}; export again"
         )
+
+    def new_cache() -> Cache:
+        if graphs.slide is None:
+            return KVCache(bundle.dit, bundle.spec, device=device, dtype=dtype)
+        return NativeCache(bundle.dit, bundle.spec, graphs.slide, dtype=dtype, device=device)
+
     denoiser = GraphDenoiser(bundle.dit, dtype=dtype, times=graphs.times, step=graphs.step, captions=graphs.captions)
     return TorchEngine(
         bundle,
@@ -125,6 +134,6 @@ def open_graph_engine(
         codec=codec,
         text_encoder=text_encoder,
         device=device,
-        new_cache=lambda: NativeCache(bundle.dit, bundle.spec, graphs.slide, dtype=dtype, device=device),
+        new_cache=new_cache,
         noise_from_seed=noise_from_seed,
     )

@@ -122,6 +122,16 @@ class TensorRTGraph:
         if captured and (read := [one.name for one in self.info.inputs.values() if one.on_host]):
             raise ConfigError(f"{name}: the engine reads {read[0]} on the CPU and cannot be captured; export again")
 
+    @property
+    def names(self) -> list[str]:
+        """Of the inputs."""
+        return list(self.info.inputs)
+
+    def zeros(self, name: str) -> Tensor:
+        """An input of fixed size that has nothing to say."""
+        info = self.info.inputs[name]
+        return torch.zeros(info.shape, dtype=info.dtype, device=self._device)
+
     def __call__(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Outputs in the engine's order; caches are the very tensors that were given."""
         profile = choose_profile(self.info, {name: tuple(tensor.shape) for name, tensor in inputs.items()})
@@ -129,6 +139,11 @@ class TensorRTGraph:
         run = self._run_captured if profile in self._captured else self._run_direct
         own = run(profile, inputs)
         return [in_place[name] if name in in_place else own[name] for name in self.info.outputs]
+
+    def layers(self) -> str:
+        """What the inspector tells of the engine's layers, as JSON."""
+        inspector = self._loaded.engine.create_engine_inspector()
+        return str(inspector.get_engine_information(self._loaded.trt.LayerInformationFormat.JSON))
 
     def _run_direct(self, profile: int, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         bound = {name: self._placed(inputs[name], tensor) for name, tensor in self.info.inputs.items()}

@@ -16,6 +16,8 @@ import msgspec
 from ..errors import ConfigError, DeviceError, WeightsError
 
 NAME = "manifest.json"
+DESCRIPTION = "model.toml"
+"""The bundle's ``bundle.toml`` under another name: a folder with that one would be taken for a bundle."""
 FORMAT = 1
 OPSET = 24
 """First ONNX version with cache updates (TensorScatter) and key lengths of attention."""

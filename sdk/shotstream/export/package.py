@@ -229,6 +229,7 @@ class _Work:
             _Step(name="text", run=lambda to: writer.write_text(networks.text(), to)),
             _Step(name="time", run=lambda to: save_times(networks.dit(), self.manifest.timesteps, to / TIMES)),
             _Step(name="tokenizer", run=self._copy_tokenizer),
+            _Step(name="description", run=self._copy_description),
         ]
         if self.manifest.target == "tensorrt":
             steps += [_Step(name="trtexec", run=lambda to: trtexec.write_script(self.manifest.graphs, to))]
@@ -298,6 +299,9 @@ class _Work:
             shutil.copytree(source, to / "tokenizer")
         else:
             shutil.copyfile(source, to / "tokenizer.json")
+
+    def _copy_description(self, to: Path) -> None:
+        shutil.copyfile(self.bundle.path / "bundle.toml", to / manifests.DESCRIPTION)
 
     def _check_capacity(self) -> None:
         """Refuse before hours of work what cannot end well."""

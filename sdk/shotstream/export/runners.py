@@ -31,6 +31,11 @@ class RuntimeGraph:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.names = [one.name for one in self._session.get_inputs()]
 
+    def zeros(self, name: str) -> Tensor:
+        """An input of fixed size that has nothing to say, in float32 or float16."""
+        found = next(one for one in self._session.get_inputs() if one.name == name)
+        return torch.zeros(found.shape, dtype=torch.float16 if found.type == "tensor(float16)" else torch.float32)
+
     def __call__(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         values = self._session.run(None, {name: inputs[name].numpy() for name in self.names})
         return [torch.from_numpy(value) for value in values]

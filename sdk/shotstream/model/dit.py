@@ -22,6 +22,10 @@ class TimeVectors:
     embedded: Tensor
     modulation: Tensor
 
+    def to(self, device: torch.device) -> TimeVectors:
+        """The same vectors on a device."""
+        return TimeVectors(self.embedded.to(device), self.modulation.to(device))
+
 
 @dataclass(frozen=True)
 class CaptionKV:
