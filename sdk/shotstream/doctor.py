@@ -52,6 +52,7 @@ def diagnose() -> list[Check]:
         _package(
             "flash-attn", "flash_attn", remedy="optional, for CUDA only; PyTorch's own attention is used without it"
         ),
+        _package("ONNX export (onnx)", "onnx", remedy="pip install 'shotstream[export]'"),
         _tensorrt("TensorRT", "tensorrt", ("tensorrt", "tensorrt-cu13"), "shotstream verify tensorrt"),
         _tensorrt(
             "TensorRT for RTX",

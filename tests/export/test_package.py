@@ -169,6 +169,7 @@ def test_work_that_was_cut_off_goes_on(bundle, quick, tmp_path, monkeypatch):
         "text",
         "time",
         "tokenizer",
+        "description",
     ]
     assert not (out / ".unfinished").exists()
 
@@ -209,6 +210,14 @@ def test_too_little_disk_is_said_before_the_work(bundle, quick, tmp_path, monkey
     with pytest.raises(CapacityError, match="the export of micro needs"):
         run(bundle, tmp_path / "out")
     assert quick == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_too_little_memory_is_said_and_the_rest_is_kept(bundle, quick, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(writer, "write_decoder", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(CapacityError, match="decode: not enough memory"):
+        run(bundle, tmp_path / "out")
+    assert list(manifest.load(tmp_path / "out").stages) == ["step", "captions", "slide"]
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,9 @@ class _Work:
                         f"{self.out}: the disk is full; finished steps are kept, free space and run it again"
                     ) from error
                 raise ConfigError(f"{self.out}: cannot be written ({error}); give a folder that can") from error
-            except MemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # torch's own words
+                    raise
                 raise CapacityError(
                     f"{step.name}: not enough memory; close other programs or use a machine with more"
                 ) from error
