@@ -45,7 +45,9 @@ class CudaStream:
         try:
             from cuda.bindings import runtime
         except ImportError as error:
-            raise DeviceError(f"TensorRT needs cuda-python ({error}); run: pip install 'cuda-python>=13'") from error
+            raise DeviceError(
+                f"TensorRT needs cuda-python ({error}); run: pip install 'shotstream[tensorrt]'"
+            ) from error
         self._runtime = runtime
         self._device = device
         self._stream = torch.cuda.Stream(device)

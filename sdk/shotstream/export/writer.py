@@ -23,6 +23,7 @@ from .memory import DOMAIN
 from .step import CaptionStep, Flavour, NativeSlide, NativeStep, PluginStep, example_inputs
 from .text import text_graph
 from .video import decoder_graphs, encoder_graph
+from .weight_names import name_weights
 
 MAX_FRAMES = 64
 MAX_CAPTIONS = 64
@@ -154,6 +155,7 @@ def write_graph(
         except OnnxExporterError as error:
             raise ConfigError(f"{path.name}: {_unsupported(traced, error)}") from error
     assert program is not None
+    name_weights(program.model, dict(module.named_parameters()))
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(path))
     check_operators(path)
