@@ -20,7 +20,7 @@ def test_every_graph_is_built(target, graphs, dit, spec):
 
 
 def test_an_engine_that_would_see_stale_rows_is_refused(graphs, dit, spec, monkeypatch):
-    monkeypatch.setattr(rtx, "_set_key_lengths", lambda trt, network: decompose_only(trt, network))
+    monkeypatch.setattr(rtx, "set_key_lengths", lambda trt, network: decompose_only(trt, network))
     with pytest.raises(ConfigError, match=r"ignore an input.*valid_rows"):
         rtx.build_engine(graphs("native") / "step.onnx", pass_profiles(dit.config, spec), "SM89")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from .manifest import Profile
-from .rtx import message_log
+from .rtx import message_log, refuse_ignored_inputs, set_key_lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,7 @@ def build_plan(
     if not parser.parse_from_file(str(path)):
         errors = "; ".join(parser.get_error(number).desc() for number in range(min(3, parser.num_errors)))
         raise ConfigError(f"{path.name}: TensorRT cannot read it: {errors}")
+    set_key_lengths(trt, network)
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for flag in flags_of(trt, options):
@@ -80,4 +81,5 @@ def build_plan(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ConfigError(f"{path.name}: TensorRT cannot build it: {'; '.join(logger.errors[-3:])}")
+    refuse_ignored_inputs(path, logger.warnings)
     return BuiltPlan(plan=bytes(plan), timings=bytes(config.get_timing_cache().serialize()))

@@ -77,7 +77,7 @@ def build_engine(path: Path, profiles: list[Profile], target: str) -> BuiltEngin
         found = [parser.get_error(number) for number in range(parser.num_errors)]
         errors = "; ".join(f"{one.node_operator()} {one.node_name()}: {one.desc()}".strip() for one in found[:3])
         raise ConfigError(f"{path.name}: TensorRT cannot read it: {errors}")
-    _set_key_lengths(trt, network)
+    set_key_lengths(trt, network)
     config = builder.create_builder_config()
     config.num_compute_capabilities = 1
     config.set_compute_capability(getattr(trt.ComputeCapability, target), 0)
@@ -89,15 +89,20 @@ def build_engine(path: Path, profiles: list[Profile], target: str) -> BuiltEngin
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ConfigError(f"{path.name}: TensorRT cannot build it for {target}: {'; '.join(logger.errors[-3:])}")
-    ignored = [text for text in logger.warnings if _USELESS.search(text)]
-    if ignored:
-        raise ConfigError(f"{path.name}: the engine would ignore an input: {'; '.join(ignored)}")
+    refuse_ignored_inputs(path, logger.warnings)
     return BuiltEngine(
         plan=bytes(plan), target=target, num_layers=network.num_layers, warnings=tuple(dict.fromkeys(logger.warnings))
     )
 
 
-def _set_key_lengths(trt: Any, network: Any) -> None:
+def refuse_ignored_inputs(path: Path, warnings: list[str]) -> None:
+    """Raise ConfigError when the builder says that it has no use for an input."""
+    ignored = [text for text in warnings if _USELESS.search(text)]
+    if ignored:
+        raise ConfigError(f"{path.name}: the engine would ignore an input: {'; '.join(ignored)}")
+
+
+def set_key_lengths(trt: Any, network: Any) -> None:
     """Give every attention over the cache the number of its valid rows, and let unusual head sizes be decomposed."""
     inputs = {network.get_input(number).name: network.get_input(number) for number in range(network.num_inputs)}
     lengths = network.add_cast(inputs["valid_rows"], trt.int32).get_output(0) if "valid_rows" in inputs else None
