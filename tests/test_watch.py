@@ -13,7 +13,7 @@ from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
 from shotstream.watch import _Window, fitted, watch
 
-pygame = pytest.importorskip("pygame")
+pygame = pytest.importorskip("pygame", reason="pygame is not installed; the extra [stage] brings it")
 FAST = ss.VideoSpec(width_px=160, height_px=96, fps=200.0)
 
 

@@ -240,7 +240,7 @@ def write_bundle_toml(path: Path, tables: dict[str, Any]) -> None:
 
 def describe_file(folder: Path, relative: str) -> dict[str, Any]:
     """The ``[files.*]`` entry of a file or folder."""
-    digest, size = _digest(folder / relative)
+    digest, size = digest_of(folder / relative)
     return {"path": relative, "sha256": digest, "bytes": size}
 
 
@@ -304,7 +304,7 @@ def _check_agreement(bundle: Bundle, where: str) -> None:
             raise WeightsError(f"{where}: {left}={a} and {right}={b} must be equal; the parts are of different models")
 
 
-def _digest(path: Path) -> tuple[str, int]:
+def digest_of(path: Path) -> tuple[str, int]:
     """SHA-256 and size of a file; of a folder: over the names and contents of its files, in order."""
     digest, size = hashlib.sha256(), 0
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
@@ -328,7 +328,7 @@ def _check_file(folder: Path, entry: BundleFile, *, hash_it: bool) -> None:
         raise WeightsError(
             f"{path}: {size} bytes, {entry.bytes} expected; it is incomplete, copy or fetch the bundle again"
         )
-    if hash_it and _digest(path)[0] != entry.sha256:
+    if hash_it and digest_of(path)[0] != entry.sha256:
         raise WeightsError(
             f"{path}: SHA-256 differs from bundle.toml; the file is damaged, copy or fetch the bundle again"
         )

@@ -6,14 +6,13 @@ large file is compared with the SHA-256 that the hub states, and the room on the
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .bundle import bundle_home, load_bundle
+from .bundle import bundle_home, digest_of, load_bundle
 from .convert import (
     SPARE_BYTES,
     TOKENIZER_FILES,
@@ -194,7 +193,7 @@ def _download(hub: Any, file: _RemoteFile, downloads: Path, source: Source) -> N
             ) from error
         raise _unreachable(f"{file.repo}/{file.name}", error, source) from error
     size = path.stat().st_size
-    damaged = size != file.size or (file.sha256 is not None and _sha256(path) != file.sha256)
+    damaged = size != file.size or (file.sha256 is not None and digest_of(path)[0] != file.sha256)
     if damaged:
         path.unlink()
         raise WeightsError(
@@ -211,11 +210,3 @@ def _unreachable(what: str, error: Exception, source: Source) -> WeightsError:
         f"{what}: cannot be fetched from {constants.ENDPOINT} ({type(error).__name__}: {reason}). Check the connection "
         f"and HF_ENDPOINT and run fetch again, which resumes; or {manual_route(source)}"
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,15 +1,12 @@
 """The C library for tests: built once a session, and called through ctypes."""
 
 import ctypes as c
-import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-
-import shotstream as ss
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "engine_bridge"
@@ -256,9 +253,3 @@ class CClient:
         stats = Stats(struct_size=c.sizeof(Stats))
         assert self.call("client_stats", c.byref(stats)) == 0
         return stats
-
-
-def runtime_environment(**more):
-    """The environment of a server or program that is started as a process."""
-    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, **more}

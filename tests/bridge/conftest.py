@@ -7,6 +7,7 @@ import pytest
 import shotstream as ss
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine
+from tests.bridge.raw import RawPeer
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,15 @@ def godot(tmp_path, ends):
         return client
 
     return start
+
+
+@pytest.fixture
+def server(serve):
+    """A server that makes a frame only when somebody waits for it."""
+    return serve(clock="demand")
+
+
+@pytest.fixture
+def peer(ends, server):
+    """Says to that server what it wants."""
+    return ends.enter_context(RawPeer(server.ctl, server.tokens["operator"]))

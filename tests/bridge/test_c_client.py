@@ -17,9 +17,10 @@ from shotstream.bridge.server import Server, ServerConfig
 from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine, read_chart
 from tests.bridge.waiting import halt
+from tests.processes import environment
 from tests.story.test_beats import BOOK
 
-from .c_library import CClient, Frame, K, needs_library, params, runtime_environment
+from .c_library import CClient, Frame, K, needs_library, params
 
 pytestmark = needs_library
 NO_SEED = c.c_int64(-1)
@@ -468,7 +469,7 @@ def server_process(runtime):
 
     def begin():
         (runtime / "default.json").unlink(missing_ok=True)
-        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, env=runtime_environment()))
+        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()))
         end = time.monotonic() + 60
         while not (runtime / "default.json").exists():
             assert time.monotonic() < end

@@ -1,16 +1,15 @@
 """A server as the child of a program: found, stopped with it, and its last words kept."""
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
 
 import shotstream as ss
 from shotstream.bridge.child import ServerProcess
+from tests.processes import environment
 
 
 def test_it_serves_and_leaves_nothing_behind():
@@ -52,9 +51,8 @@ def test_it_ends_with_a_program_that_is_killed(tmp_path):
         "server = ServerProcess('--bundle', 'test-chart')\nserver.connect().close()\n"
         "print(server.process.pid, flush=True)\ntime.sleep(600)\n"
     )
-    paths = [str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(tmp_path)}
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    surroundings = environment(TMPDIR=str(tmp_path))
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=surroundings)
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()

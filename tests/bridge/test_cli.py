@@ -1,20 +1,18 @@
 """``serve``, ``monitor`` and ``keygen`` as the installed script runs them."""
 
-import os
 import signal
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import shotstream as ss
 from tests.bridge.waiting import PATIENCE_S, wait_until
+from tests.processes import environment
 
 
 def test_serve_runs_until_it_is_told_to_stop(runtime, run):
     command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart"]
-    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     try:
         wait_until((runtime / "default.json").exists)
         with ss.connect() as client:

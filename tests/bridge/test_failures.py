@@ -43,16 +43,6 @@ from tests.bridge.raw import RawPeer
 from tests.bridge.waiting import PATIENCE_S, wait_until
 
 
-@pytest.fixture
-def server(serve):
-    return serve(clock="demand")
-
-
-@pytest.fixture
-def peer(ends, server):
-    return ends.enter_context(RawPeer(server.ctl, server.tokens["operator"]))
-
-
 def packed(**fields):
     return msgspec.msgpack.encode(fields)
 

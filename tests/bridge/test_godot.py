@@ -4,7 +4,6 @@ import base64
 import hashlib
 import itertools
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -26,6 +25,7 @@ from shotstream.story.beat_files import parse_beats
 from shotstream.testing import FakeEngine, draw_chart
 from tests.bridge.godot_process import MISSING, PATIENCE_S, PROGRAM, SCRIPTS, run_script
 from tests.bridge.waiting import halt
+from tests.processes import environment
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
@@ -304,11 +304,10 @@ def server_process(runtime, ends):
 
     def start():
         (runtime / "default.json").unlink(missing_ok=True)
-        path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
             [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart", "--clock", "demand"],
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
         )
         ends.callback(process.wait)
         ends.callback(process.kill)

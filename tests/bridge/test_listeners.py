@@ -1,6 +1,5 @@
 """What ``shotstream serve`` opens: nothing that another machine reaches, whatever the options."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +8,10 @@ import psutil
 import pytest
 import typer
 
-import shotstream as ss
 from shotstream.bridge import auth
 from shotstream.cli.app import app
 from tests.bridge.waiting import PATIENCE_S, wait_until
+from tests.processes import environment
 
 OPENS = {"bind", "keys", "allow"}
 """Options that decide what is listened on; each is in ``WAYS``."""
@@ -50,8 +49,7 @@ def test_a_server_listens_on_loopback_only(runtime, tmp_path, options):
     if "[::1]" in str(options(tmp_path / "probe")) and not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
     command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart", *options(tmp_path)]
-    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
     try:
         wait_until(lambda: (runtime / "default.json").exists() or process.poll() is not None)
         assert process.poll() is None, "it runs"

@@ -25,6 +25,7 @@ from shotstream.bridge.server import Server, ServerConfig
 from shotstream.testing import FakeEngine, draw_chart
 from tests.bridge.raw import RawPeer
 from tests.bridge.waiting import PATIENCE_S, wait_until
+from tests.processes import environment
 
 pytestmark = pytest.mark.skipif(
     not Path(SEGMENTS_FOLDER).is_dir(), reason=f"this system has no {SEGMENTS_FOLDER} for shared memory"
@@ -175,10 +176,7 @@ def test_a_server_removes_what_a_killed_one_left_behind(serve):
         "print(ring.name, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    path = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    killed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
     left = Path(SEGMENTS_FOLDER) / killed.stdout.strip().lstrip("/")
     assert killed.returncode == -signal.SIGKILL and left.exists()
     serve()

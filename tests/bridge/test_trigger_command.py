@@ -12,6 +12,7 @@ from shotstream.bridge.faults import RateLimited
 from shotstream.bridge.server import Server, ServerConfig
 from shotstream.cli.story import BookFile
 from tests.bridge.waiting import PATIENCE_S, wait_until
+from tests.processes import environment
 from tests.story.test_beats import BOOK
 
 
@@ -107,14 +108,13 @@ def test_serve_plays_a_file_judges_texts_and_takes_changes(path, tmp_path, run):
     (tmp_path / "rules.py").write_text("def judge(text, where): return None if 'owl' in text else text\n")
     command = [sys.executable, "-m", "shotstream", "serve", "--bundle", "test-chart", "--beats", str(path)]
     command += ["--deny-words", str(tmp_path / "deny.txt"), "--moderate", "rules:judge", "--until-eof"]
-    sources = os.pathsep.join([str(Path(ss.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": sources},
+        env=environment(),
     )
     try:
         wait_until((Path(os.environ["SHOTSTREAM_RUNTIME"]) / "default.json").exists)

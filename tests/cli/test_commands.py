@@ -1,7 +1,6 @@
 """Every command through ``main``, as the installed script runs it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 import shotstream as ss
 from shotstream.testing import FakeEngine, read_chart
+from tests.processes import environment
 
 STORY = """\
 global: a red fox
@@ -92,9 +92,8 @@ def test_demo_changes_the_story_while_it_runs(run, tmp_path):
 def demo_process(tmp_path, *options):
     """A demo that runs, with its first frames recorded; (it, its server)."""
     command = [sys.executable, "-m", "shotstream", "demo", "--bundle", "test-chart", "--out", "made", *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     lines = tmp_path / "made/frames.jsonl"
     deadline = time.monotonic() + 120
@@ -285,9 +284,8 @@ def test_failing_engine_still_leaves_valid_files(run, story, tmp_path, monkeypat
 def test_interrupted_run_leaves_a_playable_film_and_a_valid_report(tmp_path, number, code):
     (tmp_path / "long.yaml").write_text("shots: [{prompt: a, frames: 100000}]")
     command = [sys.executable, "-m", "shotstream", "generate", "long.yaml", "--bundle", "test-chart", "--out", "made"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     lines = tmp_path / "made/frames.jsonl"
     deadline = time.monotonic() + 60

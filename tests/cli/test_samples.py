@@ -1,6 +1,5 @@
 """Every sample that needs no server runs, on test charts; every story file loads."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from shotstream.cli.demo import DEMO_STORY
 from shotstream.story import load_story
+from tests.processes import environment
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 PROGRAMS = sorted(path for path in SAMPLES.glob("*/*.py") if not (path.parent / "README.md").exists())
@@ -18,9 +18,8 @@ STORIES = sorted(path for path in (SAMPLES / "stories").rglob("*") if path.suffi
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
 def test_program_runs(program, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
     command = [sys.executable, str(program), "test-chart"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout and not done.stderr, done.stderr
 
 

@@ -1,18 +1,16 @@
 """Servers in processes of their own, as the samples meet them, and what a program printed."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import shotstream as ss
 from shotstream.bridge.child import ServerProcess
+from tests.processes import environment
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-SDK = Path(ss.__file__).parents[1]
 
 
 @pytest.fixture
@@ -42,13 +40,11 @@ def pictures():
 def run_program():
     """Runs a command as a user of that server would; its standard output."""
 
-    def run(*command, server=None, timeout_s=300, **environment):
-        paths = [str(SDK), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
+    def run(*command, server=None, timeout_s=300, **more):
         if server is not None:
-            environment["SHOTSTREAM_RUNTIME"] = str(server.runtime)
+            more["SHOTSTREAM_RUNTIME"] = str(server.runtime)
         done = subprocess.run(
-            [str(part) for part in command], env=environment, capture_output=True, text=True, timeout=timeout_s
+            [str(part) for part in command], env=environment(**more), capture_output=True, text=True, timeout=timeout_s
         )
         assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -1,11 +1,12 @@
 """The Ink and the Yarn sample, each as a program with a server of its own."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import environment
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SAID = {
@@ -32,9 +33,8 @@ SAID = {
 
 @pytest.mark.parametrize("name", SAID)
 def test_a_dialogue_directs_the_film(name, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
     command = [sys.executable, str(SAMPLES / name / f"{name}.py"), "test-chart"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and not done.stderr, done.stderr
     lines = done.stdout.splitlines()
     at = -1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,14 +52,16 @@ def expect(answer: Message, kind: type[M]) -> M:
     return answer
 
 
-class StoryCommands:
+class StoryCommands(ABC):
     """The part of ``Client`` that deals with the story."""
 
+    @abstractmethod
     def _command(self, name: str, kind: type[Request], ttl_ms: int, /, **fields: object) -> RemoteReceipt:
-        raise NotImplementedError
+        """A request that a receipt follows."""
 
+    @abstractmethod
     def _ask(self, kind: type[Request], ttl_ms: int, **fields: object) -> Message:
-        raise NotImplementedError
+        """The answer to a request."""
 
     def prepare(
         self, text: str, frames: int | None = None, *, seed: int | None = None, ttl_ms: int = STORY_TTL_MS
@@ -133,14 +136,16 @@ class StoryCommands:
                 time.sleep(error.retry_ms / 1e3)
 
 
-class AsyncStoryCommands:
+class AsyncStoryCommands(ABC):
     """The part of ``AsyncClient`` that deals with the story; see ``StoryCommands``."""
 
+    @abstractmethod
     async def _command(self, name: str, kind: type[Request], ttl_ms: int, /, **fields: Any) -> RemoteReceipt:
-        raise NotImplementedError
+        """A request that a receipt follows."""
 
+    @abstractmethod
     async def _ask(self, kind: type[Request], ttl_ms: int, **fields: Any) -> Message:
-        raise NotImplementedError
+        """The answer to a request."""
 
     async def prepare(
         self, text: str, frames: int | None = None, *, seed: int | None = None, ttl_ms: int = STORY_TTL_MS

@@ -5,7 +5,6 @@ No torch in here, so that whoever runs engines can check a folder before anythin
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from ..bundle import digest_of
 from ..errors import ConfigError, DeviceError, WeightsError
 
 NAME = "manifest.json"
@@ -196,12 +196,15 @@ def check_file(folder: Path, entry: FileEntry, *, hash_it: bool = True) -> str:
     size = path.stat().st_size
     if size != entry.bytes:
         return f"{size} bytes, {entry.bytes} expected"
-    return "its SHA-256 differs from the manifest, it is damaged" if hash_it and _sha256(path) != entry.sha256 else ""
+    return (
+        "its SHA-256 differs from the manifest, it is damaged" if hash_it and digest_of(path)[0] != entry.sha256 else ""
+    )
 
 
 def describe(folder: Path, path: Path) -> FileEntry:
     """The entry of a file below ``folder``."""
-    return FileEntry(path=path.relative_to(folder).as_posix(), sha256=_sha256(path), bytes=path.stat().st_size)
+    sha256, size = digest_of(path)
+    return FileEntry(path=path.relative_to(folder).as_posix(), sha256=sha256, bytes=size)
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -209,11 +212,3 @@ def write(folder: Path, manifest: Manifest) -> None:
     scratch = folder / f".{NAME}"
     scratch.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     os.replace(scratch, folder / NAME)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -103,34 +103,27 @@ class PluginMemory:
 
     def attend(self, layer: int, attention: SelfAttention, q: Tensor, k: Tensor, v: Tensor, rope: Tensor) -> Tensor:
         q_local, q_context = self._put(layer, attention, q, k, v)
-        out = self._node("CacheAttention", [q_local, q_context, *self._address(layer)], attention, layer, [q_local])
+        where = [self.descriptor, self.state]
+        out = self._node("CacheAttention", [q_local, q_context, *where], attention, layer, [q_local])
         return out[0].flatten(1).unsqueeze(0)
 
     def write(self, layer: int, attention: SelfAttention, k: Tensor, v: Tensor, rope: Tensor) -> None:
         raise NotImplementedError("a plugin graph runs whole layers: its outputs are what keeps a node alive")
 
-    def _address(self, layer: int) -> list[Tensor]:
-        return [self.descriptor, self.state]
-
     def _put(self, layer: int, attention: SelfAttention, q: Tensor, k: Tensor, v: Tensor) -> list[Tensor]:
         weights = [attention.norm_q.weight, attention.norm_k.weight]
         turned = attention.split_heads(q[0])
-        inputs = [q[0], k[0], v[0], *weights, self.table, *self._address(layer)]
+        inputs = [q[0], k[0], v[0], *weights, self.table, self.descriptor, self.state]
         return self._node("RopeCacheWrite", inputs, attention, layer, [turned, turned])
 
     def _node(
         self, name: str, inputs: list[Tensor], attention: SelfAttention, layer: int, like: list[Tensor]
     ) -> list[Tensor]:
-        attributes: dict[str, int | float] = {
-            "layer": layer,
-            "num_heads": attention.num_heads,
-            "eps": attention.norm_k.eps,
-        }
         return list(
             onnx_ops.symbolic_multi_out(
                 f"{DOMAIN}::{name}",
                 inputs,
-                dict(attributes),
+                {"layer": layer, "num_heads": attention.num_heads, "eps": attention.norm_k.eps},
                 dtypes=[one.dtype for one in like],
                 shapes=[one.shape for one in like],
                 version=DOMAIN_VERSION,
